@@ -6,3 +6,10 @@
 
 pub mod event_id;
 pub mod snowflake;
+
+pub mod audience;
+pub mod derived;
+pub mod dispatch_facts;
+pub mod guild_model;
+pub mod permissions;
+pub mod scope;
