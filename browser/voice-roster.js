@@ -1,0 +1,137 @@
+/**
+ * Who sits in which voice channel. Channels are replaced, never changed in place, so a view may compare them by
+ * identity; `subscribe` and `getSnapshot` are what React's useSyncExternalStore asks for.
+ */
+
+const FLAGS = ["mute", "deaf", "suppress", "self_mute", "self_deaf", "self_video", "self_stream"];
+
+export class VoiceRoster {
+  #only;
+  #channels = new Map();
+  #seats = new Map(); // "guild/user" → channel id
+  #moved = new Map(); // "guild/user" → id of the event that last moved them, since the last snapshot
+  #position = "";
+  #listeners = new Set();
+  #list;
+
+  constructor(only) {
+    this.#only = only;
+  }
+
+  getSnapshot = () => (this.#list ??= [...this.#channels.values()]);
+
+  subscribe = (listener) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  /** Takes snapshots as the truth as of `position`; who moved after it stays where the later events put them. */
+  reset(snapshots, position = "") {
+    const later = [...this.#moved].filter(([, id]) => position && isAfter(id, position)).map(([key]) => [key, this.#find(key)]);
+    this.#position = position;
+    this.#moved.clear();
+    for (const { guildId, channels } of snapshots) {
+      this.#forget((channel) => channel.guildId === guildId);
+      for (const channel of channels) {
+        if (!this.#shows(channel.channelId)) continue;
+        this.#channels.set(channel.channelId, { guildId, ...channel });
+        for (const { userId } of channel.members) this.#seats.set(`${guildId}/${userId}`, channel.channelId);
+      }
+    }
+    for (const [key, seat] of later) this.#seat(...key.split("/"), seat?.channelId, seat?.member);
+    this.#changed();
+  }
+
+  /** Applies one event of the stream; others than those of voice and rooms are ignored. */
+  apply({ event, payload }, id = "") {
+    if (!payload || !isAfter(id, this.#position)) return;
+    const { guildId = payload.guild_id, channelId = payload.channel_id, userId = payload.user_id } = payload;
+    const known = this.#channels.get(channelId ?? payload.id);
+    if (/^voice\.(joined|left|moved)$/.test(event) || (event === "VOICE_STATE_UPDATE" && guildId)) {
+      this.#seat(guildId, userId, channelId, event === "VOICE_STATE_UPDATE" ? stateOf(payload) : personOf(payload));
+      this.#moved.set(`${guildId}/${userId}`, id);
+    } else if (event === "room.created" && this.#shows(channelId)) {
+      this.#channels.set(channelId, { members: [], ...known, ...payload });
+    } else if (event === "room.deleted") this.#forget((channel) => channel === known);
+    else if (event === "CHANNEL_UPDATE" && known) {
+      const { name, parent_id: parentId, user_limit: userLimit } = payload;
+      this.#channels.set(payload.id, { ...known, name, parentId, userLimit });
+    } else if (event === "GUILD_DELETE" && !payload.unavailable) this.#forget((channel) => channel.guildId === payload.id);
+    else return;
+    this.#changed();
+  }
+
+  clear() {
+    for (const map of [this.#channels, this.#seats, this.#moved]) map.clear();
+    this.#position = "";
+    this.#changed();
+  }
+
+  #seat(guildId, userId, channelId, about) {
+    const key = `${guildId}/${userId}`;
+    const before = this.#find(key);
+    const stays = before && before.channelId === channelId;
+    if (before && !stays) {
+      this.#seats.delete(key);
+      this.#update(before.channelId, (members) => members.filter((member) => member !== before.member));
+    }
+    if (!channelId || !this.#shows(channelId)) return;
+    const member = { userId, username: null, avatar: null, ...before?.member, ...about };
+    this.#seats.set(key, channelId);
+    if (!this.#channels.has(channelId))
+      this.#channels.set(channelId, { guildId, channelId, name: null, parentId: null, userLimit: 0, members: [] });
+    this.#update(channelId, (members) =>
+      stays ? members.map((other) => (other === before.member ? member : other)) : [...members, member],
+    );
+  }
+
+  #find(key) {
+    const channelId = this.#seats.get(key);
+    const member = this.#channels.get(channelId)?.members.find(({ userId }) => key.endsWith(`/${userId}`));
+    return member && { channelId, member };
+  }
+
+  #update(channelId, change) {
+    const channel = this.#channels.get(channelId);
+    this.#channels.set(channelId, { ...channel, members: change(channel.members) });
+  }
+
+  #forget(matches) {
+    for (const channel of this.#channels.values()) {
+      if (!matches(channel)) continue;
+      this.#channels.delete(channel.channelId);
+      for (const { userId } of channel.members) this.#seats.delete(`${channel.guildId}/${userId}`);
+    }
+  }
+
+  #shows(channelId) {
+    return !this.#only || this.#only.includes(channelId);
+  }
+
+  #changed() {
+    this.#list = undefined;
+    for (const listener of this.#listeners) listener(this.getSnapshot());
+  }
+}
+
+/**
+ * Whether `id` is news to someone at `position`. Ids are `<epoch>-<seq>`: there is an order only within an epoch,
+ * and anything of another epoch counts as news.
+ */
+export function isAfter(id, position) {
+  const [, epoch, seq] = /^(.*)-(\d+)$/.exec(id) ?? [];
+  const [, otherEpoch, otherSeq] = /^(.*)-(\d+)$/.exec(position) ?? [];
+  return !epoch || epoch !== otherEpoch || Number(seq) > Number(otherSeq);
+}
+
+function personOf({ channelId, username, avatar }) {
+  return channelId && { username, avatar };
+}
+
+/** A raw voice state in the roster's words; the avatar's address is left to the derived event that follows. */
+function stateOf(payload) {
+  const camel = (name) => name.replace(/_(.)/, (_, letter) => letter.toUpperCase());
+  const about = Object.fromEntries(FLAGS.map((flag) => [camel(flag), Boolean(payload[flag])]));
+  const username = payload.member?.user?.username;
+  return username ? { ...about, username } : about;
+}
