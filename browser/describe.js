@@ -17,15 +17,15 @@ export function summaryOf({ event, payload }) {
 }
 
 const SENTENCES = {
-  "voice.joined": (p) => `${p.username ?? p.userId} joined`,
-  "voice.left": (p) => `${p.username ?? p.userId} left`,
-  "voice.moved": (p) => `${p.username ?? p.userId} moved here`,
+  "voice.joined": (p) => `${isolate(p.username ?? p.userId)} joined`,
+  "voice.left": (p) => `${isolate(p.username ?? p.userId)} left`,
+  "voice.moved": (p) => `${isolate(p.username ?? p.userId)} moved here`,
   "voice.snapshot": (p) => `${p.channels?.length ?? 0} channels`,
   "room.created": (p) => `${p.name ?? p.channelId} was created`,
   "room.deleted": (p) => `${p.name ?? p.channelId} was deleted`,
   VOICE_STATE_UPDATE: (p) => `${who(p)}: ${voiceWords(p)}`,
-  MESSAGE_CREATE: (p) => `${who(p)}: ${p.content || attachments(p)}`,
-  MESSAGE_UPDATE: (p) => `${who(p)} edited: ${p.content ?? ""}`,
+  MESSAGE_CREATE: (p) => `${who(p)}: ${isolate(p.content || attachments(p))}`,
+  MESSAGE_UPDATE: (p) => `${who(p)} edited: ${isolate(p.content ?? "")}`,
   MESSAGE_DELETE: () => "a message was deleted",
   MESSAGE_REACTION_ADD: (p) => `${who(p)} reacted ${p.emoji?.name ?? ""}`,
   MESSAGE_REACTION_REMOVE: (p) => `${who(p)} took back ${p.emoji?.name ?? ""}`,
@@ -36,7 +36,12 @@ const SENTENCES = {
 
 function who(p) {
   const user = p.author ?? p.member?.user ?? p.user ?? {};
-  return user.global_name ?? user.username ?? p.user_id ?? "someone";
+  return isolate(user.global_name ?? user.username ?? p.user_id ?? "someone");
+}
+
+/** A name written from right to left does not turn the rest of the line. https://www.w3.org/International/questions/qa-bidi-unicode-controls */
+function isolate(name) {
+  return `\u2068${name}\u2069`;
 }
 
 function voiceWords(p) {

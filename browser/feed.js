@@ -7,7 +7,7 @@ import { byId, el, fillSelect, setText } from "./dom.js";
 import { channelOf, summaryOf } from "./describe.js";
 
 const KEPT = 3000;
-const REDRAW_MS = 120;
+const REDRAW_MS = 150;
 const SPARE_ROWS = 6;
 const RATE_WINDOW_S = 3;
 
@@ -149,9 +149,8 @@ export class Feed {
   }
 
   #newRow() {
-    const row = { time: el("span", { className: "time" }), type: el("span", { className: "type" }), where: el("span", { className: "where", dir: "auto" }),
-      what: el("span", { className: "what", dir: "auto" }) };
-    row.button = el("button", { className: "row", tabIndex: -1 }, row.time, row.type, row.where, row.what);
+    const row = { time: el("span", { className: "time" }), type: el("span", { className: "type" }), what: el("span", { className: "what" }) };
+    row.button = el("button", { className: "row", tabIndex: -1 }, row.time, row.type, row.what);
     row.element = el("li", {}, row.button);
     this.#list.append(row.element);
     return row;
@@ -172,8 +171,7 @@ export class Feed {
     setText(row.time, clock(entry.at));
     setText(row.type, entry.type);
     row.type.dataset.kind = entry.kind;
-    setText(row.where, entry.channelId ? this.#names(entry.channelId) : "");
-    setText(row.what, entry.summary);
+    setText(row.what, entry.channelId ? `${this.#names(entry.channelId)} · ${entry.summary}` : entry.summary);
   }
 
   #key(event) {

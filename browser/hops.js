@@ -11,7 +11,6 @@ export class Hops {
   #status;
   #failed = false;
   #askedAt = 0;
-  #roundTripMs;
   #stream;
   #delays = [];
   #reconnectLink;
@@ -43,11 +42,9 @@ export class Hops {
 
   async #poll() {
     clearTimeout(this.#timer);
-    const began = performance.now();
     try {
       const answer = await fetch("/api/status", { cache: "no-store" });
       this.#status = await answer.json();
-      this.#roundTripMs = performance.now() - began;
       this.#askedAt = Date.now();
       this.#failed = false;
     } catch {
@@ -73,7 +70,7 @@ export class Hops {
 
   #linkWords(link, up) {
     if (this.#failed) return ["bad", "server unreachable", "asking again"];
-    if (up) return ["good", "connected", this.#roundTripMs === undefined ? "" : `page asks in ${Math.round(this.#roundTripMs)} ms`];
+    if (up) return ["good", "connected", lastEvent(link)];
     if (!link) return ["unknown", "asking", ""];
     const state = stateOf(link);
     if (state === "exhausted") return ["bad", "gave up", `after ${link.attempt ?? link.maxAttempts} attempts`];
@@ -96,6 +93,14 @@ export class Hops {
     if (status.state === "connecting") return ["warn", "connecting", ""];
     return ["bad", status.state === "signed-out" ? "signed out" : "closed", ""];
   }
+}
+
+/** Whole seconds; a busy link says only that it is. */
+function lastEvent(link) {
+  const at = typeof link?.lastEventAt === "number" ? link.lastEventAt : Date.parse(link?.lastEventAt);
+  if (Number.isNaN(at)) return "";
+  const ago = Math.max(0, Math.round((Date.now() - at) / 1000));
+  return ago < 5 ? "events arrive now" : `last event ${ago < 120 ? `${ago} s` : `${Math.round(ago / 60)} min`} ago`;
 }
 
 function discordWords(discord, up) {

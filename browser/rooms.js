@@ -1,10 +1,10 @@
-/** The voice channels as cards, with the people in them. Redrawn at most ten times a second; moves are animated. */
+/** The voice channels as cards, with the people in them. Redrawn a few times a second; moves are animated. */
 
 import { avatar, byId, el, icon, nameOf, setText } from "./dom.js";
 
-const REDRAW_MS = 100;
+const REDRAW_MS = 150;
 /** More at once is a crowd; animating each would only flicker. */
-const MAX_ANIMATED = 12;
+const MAX_ANIMATED = 6;
 const MAX_SHOWN = 60;
 const MOVE = { duration: 260, easing: "cubic-bezier(.2,.7,.2,1)" };
 
