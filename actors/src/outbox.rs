@@ -111,8 +111,9 @@ where
         })
     }
 
-    /// Queues a last word past every limit: used once, to end the session.
-    pub fn force(&self, frame: M) {
+    /// Queues a frame past the limits: an answer that was asked for, or the last word of a session.
+    pub fn force(&self, frame: M, bytes: usize) {
+        self.gauge.offered(bytes);
         self.recipient.do_send(frame);
     }
 

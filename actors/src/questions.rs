@@ -1,0 +1,163 @@
+//! What a web role may ask over the link: `voice_snapshot` and `viewer`. Answered from the guild model, after members
+//! it has never seen were looked up at Discord.
+
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+
+use futures_util::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serenity::http::{Http, HttpError, LightMethod, Request, Route};
+
+use crate::{
+    audience::GuildAccess,
+    derived::VoiceSnapshot,
+    guild_model::{GuildModel, Membership},
+    link_frame::{Command, Refusal, raw},
+    snowflake::{GuildId, UserId},
+};
+
+/// One question names at most this many users.
+pub const MAX_USERS: usize = 1000;
+/// Members looked up at the same time.
+const LOOKUPS_AT_ONCE: usize = 8;
+
+/// A question, parsed.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// Who sits in which voice channel.
+    VoiceSnapshot,
+    /// What these users can see.
+    Viewer(Vec<UserId>),
+}
+
+/// The answer to `voice_snapshot`: all guilds the gateway is configured for and knows.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VoiceSnapshots {
+    /// One for each guild.
+    pub guilds: Vec<VoiceSnapshot>,
+    /// Guilds that Discord has announced and not sent yet: ask again soon.
+    #[serde(default)]
+    pub pending: Vec<GuildId>,
+}
+
+/// The answer to `viewer`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Viewers {
+    /// One for each user asked about.
+    pub viewers: Vec<Viewer>,
+}
+
+/// What one user can see.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Viewer {
+    /// Who.
+    pub user_id: UserId,
+    /// The configured guilds this user is a member of.
+    pub guilds: Vec<GuildAccess>,
+    /// Guilds for which it cannot be said now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<GuildId>,
+}
+
+#[derive(Deserialize)]
+struct ViewerPayload {
+    #[serde(alias = "user_ids", rename = "userIds")]
+    user_ids: Vec<UserId>,
+}
+
+/// A member to look up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lookup {
+    /// In which guild.
+    pub guild: GuildId,
+    /// Who.
+    pub user: UserId,
+}
+
+impl Question {
+    /// The question in a command, if it is one.
+    #[must_use]
+    pub fn parse(command: &Command) -> Option<Result<Self, Refusal>> {
+        match command.command.as_str() {
+            "voice_snapshot" => Some(Ok(Self::VoiceSnapshot)),
+            "viewer" => Some(viewer(&command.payload)),
+            _ => None,
+        }
+    }
+
+    /// The members that must be looked up before it can be answered.
+    #[must_use]
+    pub fn lookups(&self, model: &GuildModel, guilds: &[GuildId]) -> BTreeSet<Lookup> {
+        let Self::Viewer(users) = self else { return BTreeSet::new() };
+        let pairs = users.iter().flat_map(|user| guilds.iter().map(|guild| Lookup { guild: *guild, user: *user }));
+        let now = SystemTime::now();
+        pairs.filter(|pair| matches!(model.access(pair.guild, pair.user, now), Membership::Unseen)).collect()
+    }
+
+    /// The answer as the model has it.
+    ///
+    /// # Errors
+    ///
+    /// None today; the shape is that of every command.
+    pub fn answer(&self, model: &GuildModel, guilds: &[GuildId]) -> Result<Box<RawValue>, Refusal> {
+        Ok(match self {
+            Self::VoiceSnapshot => raw(&VoiceSnapshots {
+                guilds: guilds.iter().filter_map(|guild| model.voice_snapshot(*guild)).collect(),
+                pending: guilds.iter().copied().filter(|guild| model.pending(*guild)).collect(),
+            }),
+            Self::Viewer(users) => {
+                let viewers = users.iter().map(|user| access(model, guilds, *user)).collect();
+                raw(&Viewers { viewers })
+            }
+        })
+    }
+}
+
+fn viewer(payload: &RawValue) -> Result<Question, Refusal> {
+    let invalid = |why: String| Refusal::new("INVALID", format!("viewer wants {{\"userIds\":[\"…\"]}}: {why}"));
+    let ViewerPayload { user_ids } =
+        serde_json::from_str(payload.get()).map_err(|error| invalid(error.to_string()))?;
+    if user_ids.len() > MAX_USERS {
+        return Err(invalid(format!("{} users at once, at most {MAX_USERS}", user_ids.len())));
+    }
+    Ok(Question::Viewer(user_ids))
+}
+
+fn access(model: &GuildModel, guilds: &[GuildId], user: UserId) -> Viewer {
+    let now = SystemTime::now();
+    let mut viewer = Viewer { user_id: user, guilds: Vec::new(), unknown: Vec::new() };
+    for guild in guilds {
+        match model.access(*guild, user, now) {
+            Membership::Member(access) => viewer.guilds.push(access),
+            Membership::Absent => {}
+            Membership::Unseen | Membership::Unavailable => viewer.unknown.push(*guild),
+        }
+    }
+    viewer
+}
+
+/// Asks Discord for members: `Some` raw member, or `None` when it says there is none. What failed is left out.
+/// <https://discord.com/developers/docs/resources/guild#get-guild-member>
+pub async fn look_up(http: Arc<Http>, lookups: BTreeSet<Lookup>) -> Vec<(Lookup, Option<String>)> {
+    let found = stream::iter(lookups).map(|lookup| {
+        let http = Arc::clone(&http);
+        async move {
+            let route = Route::GuildMember { guild_id: lookup.guild.0.into(), user_id: lookup.user.0.into() };
+            match http.request(Request::new(route, LightMethod::Get)).await {
+                Ok(response) => Some((lookup, Some(response.text().await.ok()?))),
+                Err(serenity::Error::Http(HttpError::UnsuccessfulRequest(refusal)))
+                    if refusal.status_code.as_u16() == 404 =>
+                {
+                    Some((lookup, None))
+                }
+                Err(error) => {
+                    log::warn!("[Gateway Service] Member {} could not be looked up: {error}", lookup.user);
+                    None
+                }
+            }
+        }
+    });
+    found.buffer_unordered(LOOKUPS_AT_ONCE).filter_map(async |found| found).collect().await
+}
