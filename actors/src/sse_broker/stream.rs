@@ -1,0 +1,289 @@
+//! One browser stream as the broker sees it: a cursor in the ring that moves when it may.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use actix::Recipient;
+use bytes::Bytes;
+
+use super::{feed::Feed, viewers::shared_guilds};
+use crate::{
+    audience::{Decision, decide},
+    event_id::EventId,
+    filter::Filter,
+    outbox::{Outbox, Refused},
+    shard_runner::now_ms,
+    sse_frame,
+    sse_session::{CloseStream, SendSse, Viewer},
+};
+
+/// Bytes a stream may have pending while it reads on from the ring.
+const CATCH_UP_WINDOW: usize = 64 * 1024;
+
+/// A stream.
+pub(super) struct Stream {
+    pub(super) outbox: Outbox<SendSse>,
+    pub(super) close: Recipient<CloseStream>,
+    pub(super) viewer: Viewer,
+    pub(super) filter: Filter,
+    stage: Stage,
+    /// The last event that was decided for this stream.
+    cursor: u64,
+    /// The last position the browser was told.
+    told: u64,
+    /// Whether events go to it as they come; otherwise it reads on from the ring as it drains.
+    live: bool,
+    last_sent: Instant,
+    taken: (u64, Instant),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It is not known yet whether its position can be resumed.
+    Undecided(Option<Resume>),
+    /// It needs snapshots before anything else.
+    Fresh,
+    /// The cursor is where it is.
+    Following,
+}
+
+/// The position a browser came back with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resume {
+    /// One of ours, of some epoch.
+    At(EventId),
+    /// Not an id.
+    Unknown,
+}
+
+/// Why a stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Its session is gone.
+    Closed,
+    /// Its queue was full.
+    Slow,
+    /// Its socket took nothing for too long.
+    Stalled,
+    /// The session expired.
+    Expired,
+    /// The user is in none of the guilds any more.
+    NotAMember,
+}
+
+impl Stream {
+    pub(super) fn new(
+        outbox: Outbox<SendSse>,
+        close: Recipient<CloseStream>,
+        viewer: Viewer,
+        filter: Filter,
+        resume: Option<Resume>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            outbox,
+            close,
+            viewer,
+            filter,
+            stage: Stage::Undecided(resume),
+            cursor: 0,
+            told: 0,
+            live: false,
+            last_sent: now,
+            taken: (0, now),
+        }
+    }
+
+    /// Moves the stream as far as it can go now.
+    pub(super) fn step(&mut self, feed: &mut Feed) -> Result<(), End> {
+        loop {
+            let moved = match self.stage {
+                Stage::Undecided(resume) => self.decide_start(resume, feed)?,
+                Stage::Fresh => self.begin(feed)?,
+                Stage::Following => self.follow(feed)?,
+            };
+            if !moved {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Events were lost: the browser hears so once, and gets fresh snapshots.
+    pub(super) fn resync(&mut self, cause: &'static str, feed: &mut Feed) -> Result<(), End> {
+        if self.stage == Stage::Following {
+            self.gap(cause, feed)?;
+        }
+        Ok(())
+    }
+
+    fn gap(&mut self, cause: &'static str, feed: &mut Feed) -> Result<(), End> {
+        feed.counters.resync(cause);
+        self.stage = Stage::Fresh;
+        self.live = false;
+        let message = "events were lost and cannot be replayed: snapshots follow";
+        self.offer(sse_frame::resync(message, now_ms()))
+    }
+
+    fn decide_start(&mut self, resume: Option<Resume>, feed: &mut Feed) -> Result<bool, End> {
+        let Some(epoch) = feed.epoch else { return Ok(false) };
+        match resume {
+            None => self.stage = Stage::Fresh,
+            Some(Resume::At(id)) if id.epoch == epoch && feed.ring.reaches(id.seq) => {
+                (self.cursor, self.told) = (id.seq, id.seq);
+                self.stage = Stage::Following;
+            }
+            // The gateway is still replaying what this role has missed.
+            Some(Resume::At(id)) if id.epoch == epoch && id.seq > feed.ring.last() && id.seq <= feed.target => {
+                return Ok(false);
+            }
+            Some(_) => self.gap("unknown_position", feed)?,
+        }
+        Ok(true)
+    }
+
+    /// Sends the snapshots; the last of them carries the position.
+    fn begin(&mut self, feed: &mut Feed) -> Result<bool, End> {
+        let Some(epoch) = feed.epoch else { return Ok(false) };
+        if !feed.answers {
+            (self.cursor, self.told) = (feed.ring.last(), feed.ring.last());
+            self.stage = Stage::Following;
+            return Ok(true);
+        }
+        let Some(id) = feed.snapshot().map(|snapshots| snapshots.id) else { return Ok(false) };
+        let Some(access) = feed.viewers.current(self.viewer.user, epoch) else { return Ok(false) };
+        let Some(snapshots) = &feed.snapshot else { return Ok(false) };
+        let guilds = snapshots.guilds.iter().filter(|snapshot| self.filter.wants_guild(snapshot.guild_id));
+        let mut seen: Vec<_> = guilds.filter_map(|snapshot| access.filter(snapshot)).collect();
+        if !self.filter.wants_event("voice.snapshot") {
+            seen.clear();
+        }
+        let last = seen.len();
+        let mut frames = Vec::new();
+        for (n, mut snapshot) in seen.into_iter().enumerate() {
+            snapshot.channels.retain(|channel| self.filter.wants_channel(channel.channel_id));
+            let payload = crate::link_frame::raw(&snapshot);
+            let id = (n + 1 == last).then_some(id);
+            frames.push(sse_frame::event(id, "voice.snapshot", payload.get(), now_ms()));
+        }
+        if frames.is_empty() {
+            frames.push(sse_frame::position(id));
+        }
+        for frame in frames {
+            self.offer(frame)?;
+        }
+        (self.cursor, self.told) = (id.seq, id.seq);
+        self.stage = Stage::Following;
+        Ok(true)
+    }
+
+    /// Decides the next event. Access that is not sure holds the stream where it is: nothing is guessed or lost.
+    fn follow(&mut self, feed: &mut Feed) -> Result<bool, End> {
+        let Some(epoch) = feed.epoch.filter(|_| self.cursor < feed.ring.last()) else {
+            self.live = true;
+            return Ok(false);
+        };
+        if !feed.ring.reaches(self.cursor) {
+            self.gap("overrun", feed)?;
+            return Ok(true);
+        }
+        if !self.live && !self.outbox.has_room(CATCH_UP_WINDOW) {
+            return Ok(false);
+        }
+        let Some(entry) = feed.ring.get(self.cursor + 1) else { return Ok(false) };
+        let (name, scope) = (entry.event.event.as_str(), &entry.event.scope);
+        let decision = if feed.answers {
+            let Some(access) = feed.viewers.current(self.viewer.user, epoch) else {
+                self.live = false;
+                return Ok(false);
+            };
+            decide(name, scope, access)
+        } else {
+            // A gateway that knows only the first protocol: the guilds are those of the sign-in.
+            let member = scope.guild.is_some_and(|guild| self.viewer.guilds.contains(&guild));
+            if member && !scope.secret { Decision::Deliver } else { Decision::Withhold }
+        };
+        let frame = match decision {
+            _ if !scope.guild.is_some_and(|guild| feed.settings.guilds.contains(&guild)) => None,
+            Decision::Deliver if self.filter.wants(name, scope) => Some(entry.frame.clone()),
+            Decision::DeliverAs(transform) if self.filter.wants(transform.event(), scope) => {
+                entry.transformed(transform)
+            }
+            Decision::Deliver | Decision::DeliverAs(_) | Decision::Withhold => None,
+        };
+        if let Some(frame) = frame {
+            match self.send(frame) {
+                Ok(()) => {}
+                // While it reads on from the ring, a full mailbox only means later.
+                Err(Refused::Full) if !self.live => return Ok(self.outbox.has_room(1)),
+                Err(refused) => return Err(refused.into()),
+            }
+            feed.counters.delivered += 1;
+            self.told = self.cursor + 1;
+        }
+        self.cursor += 1;
+        if self.cursor - self.told >= (feed.ring.capacity() as u64 / 8).max(1)
+            && let Some(id) = feed.id(self.cursor)
+        {
+            self.offer(sse_frame::position(id))?;
+            self.told = self.cursor;
+        }
+        Ok(true)
+    }
+
+    /// What the clock asks: ends streams that expired or stalled, and keeps idle ones awake.
+    pub(super) fn tick(&mut self, feed: &Feed, ping: &Bytes) -> Result<(), End> {
+        if self.viewer.expires_at <= SystemTime::now() {
+            return Err(End::Expired);
+        }
+        let taken = self.outbox.gauge().taken();
+        if self.outbox.gauge().pending() == 0 || taken != self.taken.0 {
+            self.taken = (taken, Instant::now());
+        } else if self.taken.1.elapsed() >= feed.settings.stall {
+            return Err(End::Stalled);
+        }
+        // A stream with bytes on their way is not idle.
+        if self.outbox.gauge().pending() == 0 && self.last_sent.elapsed() >= feed.settings.heartbeat {
+            if self.stage == Stage::Following
+                && self.cursor > self.told
+                && let Some(id) = feed.id(self.cursor)
+            {
+                self.offer(sse_frame::position(id))?;
+                self.told = self.cursor;
+            }
+            self.offer(ping.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Whether the user has lost the last guild.
+    pub(super) fn check_membership(&self, feed: &Feed) -> Result<(), End> {
+        let access = feed.viewers.last_known(self.viewer.user);
+        if access.is_some_and(|access| shared_guilds(access).is_empty()) {
+            return Err(End::NotAMember);
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(&self, retry: Option<Duration>) {
+        self.close.do_send(CloseStream { retry });
+    }
+
+    pub(super) fn offer(&mut self, frame: Bytes) -> Result<(), End> {
+        self.send(frame).map_err(End::from)
+    }
+
+    fn send(&mut self, frame: Bytes) -> Result<(), Refused> {
+        let bytes = frame.len();
+        self.outbox.offer(SendSse { bytes: frame }, bytes)?;
+        self.last_sent = Instant::now();
+        Ok(())
+    }
+}
+
+impl From<Refused> for End {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full => Self::Slow,
+            Refused::Closed => Self::Closed,
+        }
+    }
+}
