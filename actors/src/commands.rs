@@ -84,7 +84,10 @@ fn allow(
 ) -> Result<(), Refusal> {
     let guild = model.guild_of_channel(channel).filter(|guild| guilds.contains(guild));
     let Some(guild) = guild else {
-        return Err(Refusal::new("FORBIDDEN", format!("channel {channel} is not in a guild of this service")));
+        return Err(Refusal::new(
+            "FORBIDDEN",
+            format!("channel {channel} is not in a guild of this service"),
+        ));
     };
     let Some(user) = command.actor else { return Ok(()) };
     let held = model.channel_permissions(guild, channel, user, SystemTime::now()).unwrap_or_default();

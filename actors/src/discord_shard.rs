@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, MessageResult,
-    Recipient, ResponseFuture, StreamHandler, Supervised, WrapFuture as _, prelude::SendError,
+    Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message,
+    MessageResult, Recipient, ResponseFuture, StreamHandler, Supervised, WrapFuture as _, prelude::SendError,
 };
 use futures_util::stream::poll_fn;
 use log::{debug, error, info, warn};
@@ -211,7 +211,9 @@ impl StreamHandler<ShardEvent> for DiscordShard {
             }
             ShardEvent::Waiting { attempt, delay, cause } => {
                 let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-                warn!("[Gateway Service] Disconnected from Discord: {cause}; attempt {attempt} in {delay_ms} ms");
+                warn!(
+                    "[Gateway Service] Disconnected from Discord: {cause}; attempt {attempt} in {delay_ms} ms"
+                );
                 self.state.disconnects += 1;
                 self.state.stage = Stage::Waiting { attempt, delay_ms, cause };
             }
@@ -240,7 +242,10 @@ impl StreamHandler<ShardEvent> for DiscordShard {
             // The runner panicked: a defect, but the next connection may not meet it.
             self.crashes += 1;
             let delay = RestartPolicy::discord().delay(self.crashes).unwrap_or_default();
-            error!("[Gateway Service] The Discord connection crashed; trying again in {} ms", delay.as_millis());
+            error!(
+                "[Gateway Service] The Discord connection crashed; trying again in {} ms",
+                delay.as_millis()
+            );
             self.state.disconnects += 1;
             ctx.run_later(delay, Self::run);
         }

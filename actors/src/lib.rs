@@ -4,12 +4,28 @@
 //! `discord_shard` → `link_server` → `link_session` → (WebSocket) → `link_client` → `sse_broker` → `sse_session`.
 //! Beside the actors stand the pure parts: wire formats, ring, restart policy, guild model, audience.
 
-pub mod event_id;
-pub mod snowflake;
-
 pub mod audience;
+pub mod commands;
 pub mod derived;
+pub mod discord_shard;
+pub mod dispatch;
 pub mod dispatch_facts;
+pub mod event_id;
+pub mod filter;
 pub mod guild_model;
+pub mod link_client;
+pub mod link_frame;
+pub mod link_server;
+pub mod link_session;
+pub mod metric;
+pub mod outbox;
 pub mod permissions;
+pub mod questions;
+pub mod restart;
+pub mod ring;
 pub mod scope;
+pub mod shard_runner;
+pub mod snowflake;
+pub mod sse_broker;
+pub mod sse_frame;
+pub mod sse_session;

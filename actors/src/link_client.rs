@@ -9,13 +9,14 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, MessageResult,
-    Recipient, ResponseFuture, StreamHandler, Supervised, WrapFuture as _, prelude::SendError,
+    Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message,
+    MessageResult, Recipient, ResponseFuture, StreamHandler, Supervised, WrapFuture as _, prelude::SendError,
 };
+use actix_http::ws::Item;
 use actix_web::http::StatusCode;
 use awc::{
     error::WsProtocolError,
-    ws::{Frame, Item, Message as WsMessage},
+    ws::{Frame, Message as WsMessage},
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
@@ -281,7 +282,8 @@ impl LinkClient {
             let cause = match outcome {
                 Ok(Ok((_, socket))) => return client.opened(socket, ctx),
                 Ok(Err(awc::error::WsClientError::InvalidResponseStatus(StatusCode::UNAUTHORIZED))) => {
-                    "the gateway refused the token (401): LINK_TOKEN must be the same on both sides".to_owned()
+                    "the gateway refused the token (401): LINK_TOKEN must be the same on both sides"
+                        .to_owned()
                 }
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "no answer in 10 s".to_owned(),

@@ -351,17 +351,23 @@ mod tests {
             let dispatch = crate::dispatch::split(&Bytes::from_static(line.as_bytes())).unwrap();
             let (t, d) = (dispatch.t.unwrap(), std::str::from_utf8(&dispatch.d).unwrap());
             let frame = Bytes::from(encode_event(id(3), &t, d, &Scope::default(), 1_234_567_890));
-            let LinkFrame::Event { id: Some(read), event, payload, scope: Some(_), ts } = decode(&frame).unwrap() else {
+            let LinkFrame::Event { id: Some(read), event, payload, scope: Some(_), ts } =
+                decode(&frame).unwrap()
+            else {
                 panic!("{frame:?}")
             };
-            assert_eq!((read, event.as_str(), &payload[..], ts), (id(3), t.as_str(), d.as_bytes(), 1_234_567_890));
+            assert_eq!(
+                (read, event.as_str(), &payload[..], ts),
+                (id(3), t.as_str(), d.as_bytes(), 1_234_567_890)
+            );
         }
     }
 
     #[test]
     fn a_peer_that_knows_only_the_first_fields_is_understood() {
         let event = r#"{"type":"event","data":{"event":"X","payload":{"a":1.50}},"ts":1.5}"#;
-        let LinkFrame::Event { id: None, payload, scope: None, ts: 0, .. } = decode(&event.into()).unwrap() else {
+        let LinkFrame::Event { id: None, payload, scope: None, ts: 0, .. } = decode(&event.into()).unwrap()
+        else {
             panic!()
         };
         assert_eq!(&payload[..], br#"{"a":1.50}"#);
@@ -373,7 +379,9 @@ mod tests {
     #[test]
     fn a_scope_that_cannot_be_read_lets_nobody_see_the_event() {
         let frame = r#"{"type":"event","data":{"event":"X"},"scope":{"guild":true},"ts":1}"#;
-        assert!(matches!(decode(&frame.into()), Ok(LinkFrame::Event { scope: Some(scope), .. }) if scope == Scope::default()));
+        assert!(
+            matches!(decode(&frame.into()), Ok(LinkFrame::Event { scope: Some(scope), .. }) if scope == Scope::default())
+        );
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, MessageResult, Recipient, Supervised,
-    WrapFuture as _,
+    Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, MessageResult, Recipient,
+    Supervised, WrapFuture as _,
 };
 use bytestring::ByteString;
 use log::{debug, error, info, warn};
@@ -194,7 +194,8 @@ impl LinkServerState {
     /// The state as metrics.
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
-        let Counters { published, derived, repeats, oversized, epochs, overrun, commands, refusals } = self.counters;
+        let Counters { published, derived, repeats, oversized, epochs, overrun, commands, refusals } =
+            self.counters;
         let behind = self.peers.iter().map(|peer| peer.behind).max().unwrap_or_default();
         vec![
             Metric::gauge("link_peers", "Web roles that follow.", self.peers.len() as u64),
@@ -205,7 +206,11 @@ impl LinkServerState {
             Metric::counter("events_derived_total", "Derived events among them.", derived),
             Metric::counter("events_repeated_total", "Dispatches Discord sent twice.", repeats),
             Metric::counter("events_oversized_total", "Events too large for a frame.", oversized),
-            Metric::counter("epochs_total", "Spans begun since events were lost or the session was new.", epochs),
+            Metric::counter(
+                "epochs_total",
+                "Spans begun since events were lost or the session was new.",
+                epochs,
+            ),
             Metric::counter("link_overruns_total", "Peers that the ring left behind.", overrun),
             Metric::counter("link_commands_total", "Commands and questions received.", commands),
             Metric::counter("link_refusals_total", "Commands and questions refused.", refusals),
@@ -244,7 +249,8 @@ impl LinkServer {
             self.counters.repeats += 1;
             return false;
         }
-        if (new_session || dispatch.lost_before) && self.ring.last() > 0 {
+        // Also before anything was published: a peer that is here already began with an empty model.
+        if dispatch.lost_before || new_session && (self.ring.last() > 0 || !self.links.is_empty()) {
             let why = if new_session { "a new Discord session" } else { "Discord left out events" };
             self.begin_epoch(why);
         }
@@ -271,7 +277,10 @@ impl LinkServer {
         let mut frame = link_frame::encode_event(id, event, payload, scope, ts);
         if frame.len() > MAX_FRAME {
             self.counters.oversized += 1;
-            error!("[Gateway WS] {event} has {} bytes, more than a frame of {MAX_FRAME}: sent as a gap", frame.len());
+            error!(
+                "[Gateway WS] {event} has {} bytes, more than a frame of {MAX_FRAME}: sent as a gap",
+                frame.len()
+            );
             frame = link_frame::encode_gap(id, event, payload.len(), ts);
         }
         self.counters.published += 1;
@@ -302,10 +311,16 @@ impl LinkServer {
     }
 
     /// Answers now, or after the members were looked up that the model has not seen.
-    fn answer_question(&mut self, link: LinkId, request_id: Option<String>, question: Question, ctx: &mut Context<Self>) {
+    fn answer_question(
+        &mut self,
+        link: LinkId,
+        request_id: Option<String>,
+        question: Question,
+        ctx: &mut Context<Self>,
+    ) {
         let lookups: BTreeSet<Lookup> = question.lookups(&self.model, &self.settings.guilds);
         if lookups.is_empty() {
-            let answer = question.answer(&self.model, &self.settings.guilds);
+            let answer = question.answer(&self.model, self.position.is_some(), &self.settings.guilds);
             return self.answer(link, request_id.as_deref(), answer);
         }
         let found = questions::look_up(Arc::clone(&self.settings.http), lookups);
@@ -316,7 +331,7 @@ impl LinkServer {
                     None => server.model.learn_absent(lookup.guild, lookup.user),
                 }
             }
-            let answer = question.answer(&server.model, &server.settings.guilds);
+            let answer = question.answer(&server.model, server.position.is_some(), &server.settings.guilds);
             server.answer(link, request_id.as_deref(), answer);
         }));
     }
@@ -341,7 +356,8 @@ impl Link {
             }
             let Some(frame) = ring.get(self.cursor + 1) else {
                 warn!("[Gateway WS] Client {} cannot keep up: closed, it may resume", self.peer);
-                self.close.do_send(CloseSocket { code: 1013, reason: "cannot keep up: come back and resume" });
+                self.close
+                    .do_send(CloseSocket { code: 1013, reason: "cannot keep up: come back and resume" });
                 return false;
             };
             match self.outbox.offer(SendFrame { text: frame.clone() }, frame.len()) {
@@ -420,7 +436,12 @@ impl Handler<OpenLink> for LinkServer {
         let outbox = Outbox::new(open.recipient, open.gauge, LIVE_WINDOW);
         let bytes = frame.len();
         outbox.force(SendFrame { text: frame.into() }, bytes);
-        info!("[Gateway WS] Client connected: {} at {:?}, {} to replay", open.peer, open.after, latest - cursor);
+        info!(
+            "[Gateway WS] Client connected: {} at {:?}, {} to replay",
+            open.peer,
+            open.after,
+            latest - cursor
+        );
         let mut link =
             Link { outbox, close: open.close, peer: open.peer, since: Instant::now(), cursor, live: false };
         let id = LinkId(self.next_link);

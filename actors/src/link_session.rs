@@ -10,11 +10,12 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorContext as _, ActorFutureExt as _, Addr, AsyncContext as _, Handler, Message, Running, StreamHandler,
+    Actor, ActorContext as _, ActorFutureExt as _, Addr, AsyncContext as _, Handler, Message, StreamHandler,
     WrapFuture as _,
 };
+use actix_http::ws::{Codec, Item};
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_web_actors::ws::{self, CloseCode, CloseReason, Item, ProtocolError, WebsocketContext};
+use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use log::{debug, info, warn};
@@ -76,7 +77,8 @@ pub fn upgrade(
     let mut response = ws::handshake(request)?;
     let gauge = Arc::new(Gauge::default());
     let id = Arc::new(AtomicU64::new(0));
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+    let header =
+        |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
     let session = LinkSession {
         server: server.clone(),
         gauge: Arc::clone(&gauge),
@@ -87,7 +89,7 @@ pub fn upgrade(
         heard: Instant::now(),
         fragments: None,
     };
-    let frames = WebsocketContext::with_codec(session, payload, awc::ws::Codec::new().max_size(MAX_FRAME));
+    let frames = WebsocketContext::with_codec(session, payload, Codec::new().max_size(MAX_FRAME));
     // Zero, which names no link, until the server has answered; it feeds a link as it registers it.
     let drained = move || server.do_send(LinkDrained(LinkId(id.load(Ordering::Acquire))));
     Ok(response.streaming(Metered::new(frames, gauge, drained)))
@@ -115,7 +117,9 @@ impl LinkSession {
                 self.fragments = Some(BytesMut::new());
                 (part, false)
             }
-            Item::FirstBinary(_) => return Self::end(ctx, CloseCode::Unsupported, "only text frames are spoken here"),
+            Item::FirstBinary(_) => {
+                return Self::end(ctx, CloseCode::Unsupported, "only text frames are spoken here");
+            }
             Item::Continue(part) => (part, false),
             Item::Last(part) => (part, true),
         };
@@ -172,12 +176,14 @@ impl Actor for LinkSession {
             Err(_) => Self::end(ctx, CloseCode::Away, "the gateway is stopping"),
         }));
     }
+}
 
-    fn stopping(&mut self, _: &mut Self::Context) -> Running {
+impl Drop for LinkSession {
+    /// Also when the peer is simply gone: the dispatcher then drops the body without polling it again.
+    fn drop(&mut self) {
         if let Some(link) = self.link.take() {
             self.server.do_send(CloseLink(link));
         }
-        Running::Stop
     }
 }
 

@@ -91,21 +91,27 @@ impl Question {
     #[must_use]
     pub fn lookups(&self, model: &GuildModel, guilds: &[GuildId]) -> BTreeSet<Lookup> {
         let Self::Viewer(users) = self else { return BTreeSet::new() };
-        let pairs = users.iter().flat_map(|user| guilds.iter().map(|guild| Lookup { guild: *guild, user: *user }));
+        let pairs =
+            users.iter().flat_map(|user| guilds.iter().map(|guild| Lookup { guild: *guild, user: *user }));
         let now = SystemTime::now();
         pairs.filter(|pair| matches!(model.access(pair.guild, pair.user, now), Membership::Unseen)).collect()
     }
 
-    /// The answer as the model has it.
+    /// The answer as the model has it. Before a session every guild is one that Discord has yet to send.
     ///
     /// # Errors
     ///
     /// None today; the shape is that of every command.
-    pub fn answer(&self, model: &GuildModel, guilds: &[GuildId]) -> Result<Box<RawValue>, Refusal> {
+    pub fn answer(
+        &self,
+        model: &GuildModel,
+        session: bool,
+        guilds: &[GuildId],
+    ) -> Result<Box<RawValue>, Refusal> {
         Ok(match self {
             Self::VoiceSnapshot => raw(&VoiceSnapshots {
                 guilds: guilds.iter().filter_map(|guild| model.voice_snapshot(*guild)).collect(),
-                pending: guilds.iter().copied().filter(|guild| model.pending(*guild)).collect(),
+                pending: guilds.iter().copied().filter(|guild| !session || model.pending(*guild)).collect(),
             }),
             Self::Viewer(users) => {
                 let viewers = users.iter().map(|user| access(model, guilds, *user)).collect();
@@ -116,7 +122,8 @@ impl Question {
 }
 
 fn viewer(payload: &RawValue) -> Result<Question, Refusal> {
-    let invalid = |why: String| Refusal::new("INVALID", format!("viewer wants {{\"userIds\":[\"…\"]}}: {why}"));
+    let invalid =
+        |why: String| Refusal::new("INVALID", format!("viewer wants {{\"userIds\":[\"…\"]}}: {why}"));
     let ViewerPayload { user_ids } =
         serde_json::from_str(payload.get()).map_err(|error| invalid(error.to_string()))?;
     if user_ids.len() > MAX_USERS {

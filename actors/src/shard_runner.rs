@@ -352,7 +352,8 @@ impl Runner {
         if s > position.seq + 1 {
             if self.hole_after != Some(position.seq) {
                 self.hole_after = Some(position.seq);
-                let cause = format!("sequence jumped from {} to {s}: resuming to have it again", position.seq);
+                let cause =
+                    format!("sequence jumped from {} to {s}: resuming to have it again", position.seq);
                 return Step::End(End::retry(cause));
             }
             lost_before = true;
@@ -477,10 +478,7 @@ impl Socket {
             return;
         }
         self.shard.close(CloseFrame::RESUME);
-        let _ = timeout(CLOSE_DEADLINE, async {
-            while let Next::Text(_) = self.next().await {}
-        })
-        .await;
+        let _ = timeout(CLOSE_DEADLINE, async { while let Next::Text(_) = self.next().await {} }).await;
     }
 }
 

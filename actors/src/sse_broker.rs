@@ -279,10 +279,16 @@ impl BrokerState {
             Metric::gauge("sse_viewers", "People whose access is remembered.", self.viewers as u64),
         ];
         let by_cause = |name, help, counts: &BTreeMap<&'static str, u64>| {
-            let count = |(cause, count): (&&'static str, &u64)| Metric::counter(name, help, *count).label("cause", *cause);
+            let count = |(cause, count): (&&'static str, &u64)| {
+                Metric::counter(name, help, *count).label("cause", *cause)
+            };
             counts.iter().map(count).collect::<Vec<_>>()
         };
-        metrics.extend(by_cause("sse_resyncs_total", "Streams told that events were lost.", &self.resyncs_by_cause));
+        metrics.extend(by_cause(
+            "sse_resyncs_total",
+            "Streams told that events were lost.",
+            &self.resyncs_by_cause,
+        ));
         metrics.extend(by_cause("sse_ended_total", "Streams that ended.", &self.ended));
         metrics
     }
@@ -386,8 +392,11 @@ impl SseBroker {
         }
         while self.feed.viewers.has_wanted() {
             let users = self.feed.viewers.take_wanted(VIEWERS_AT_ONCE);
-            let asked = ask.send(question("viewer", &serde_json::json!({ "userIds": users }))).into_actor(self);
-            ctx.spawn(asked.map(move |answer, broker, ctx| broker.viewers_answered(&users, answer.ok(), ctx)));
+            let asked =
+                ask.send(question("viewer", &serde_json::json!({ "userIds": users }))).into_actor(self);
+            ctx.spawn(
+                asked.map(move |answer, broker, ctx| broker.viewers_answered(&users, answer.ok(), ctx)),
+            );
         }
     }
 
@@ -617,7 +626,11 @@ impl Handler<EndSession> for SseBroker {
 impl Handler<GuildPermissions> for SseBroker {
     type Result = MessageResult<GuildPermissions>;
 
-    fn handle(&mut self, GuildPermissions { user }: GuildPermissions, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(
+        &mut self,
+        GuildPermissions { user }: GuildPermissions,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
         let Some(epoch) = self.feed.epoch else { return MessageResult(None) };
         let held = self.feed.viewers.current(user, epoch).map(|access| {
             let guilds = access.guild_ids();

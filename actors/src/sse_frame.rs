@@ -122,7 +122,8 @@ mod tests {
 
     /// Reads a stream as the WHATWG algorithm does: (id, event, data) of each dispatched event.
     fn parse(stream: &str) -> Vec<(String, String, String)> {
-        let (mut events, mut id, mut name, mut data) = (Vec::new(), String::new(), String::new(), None::<String>);
+        let (mut events, mut id, mut name, mut data) =
+            (Vec::new(), String::new(), String::new(), None::<String>);
         for line in stream.replace("\r\n", "\n").split(['\r', '\n']) {
             let (field, value) = line.split_once(':').unwrap_or((line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value);

@@ -10,9 +10,8 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorContext as _, ActorFutureExt as _, Addr, AsyncContext as _, Handler, Message, Running,
-    WrapFuture as _,
-    dev::AsyncContextParts as _,
+    Actor, ActorContext as _, ActorFutureExt as _, Addr, AsyncContext as _, Handler, Message,
+    WrapFuture as _, dev::AsyncContextParts as _,
 };
 use actix_web_actors::HttpContext;
 use bytes::Bytes;
@@ -129,13 +128,6 @@ impl Actor for SseSession {
             // The broker is gone, and with it the role.
             Err(_) => ctx.write_eof(),
         }));
-    }
-
-    fn stopping(&mut self, _: &mut Self::Context) -> Running {
-        if let Some(id) = self.id.take() {
-            self.broker.do_send(Unsubscribe(id));
-        }
-        Running::Stop
     }
 }
 

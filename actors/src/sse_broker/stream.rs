@@ -132,7 +132,9 @@ impl Stream {
                 self.stage = Stage::Following;
             }
             // The gateway is still replaying what this role has missed.
-            Some(Resume::At(id)) if id.epoch == epoch && id.seq > feed.ring.last() && id.seq <= feed.target => {
+            Some(Resume::At(id))
+                if id.epoch == epoch && id.seq > feed.ring.last() && id.seq <= feed.target =>
+            {
                 return Ok(false);
             }
             Some(_) => self.gap("unknown_position", feed)?,
