@@ -3,13 +3,14 @@
 //! Reading is advisory and never fails: what can't be read is left out, and a broken part loses only itself. Values
 //! are kept as text until they are asked for, so nesting of any depth costs no stack.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use serenity::model::Timestamp;
+mod object;
+mod parts;
 
-use crate::{
-    permissions::{Overwrite, OverwriteTarget, Permissions},
-    snowflake::{ChannelId, GuildId, RoleId, UserId},
+use self::object::{Object, Text, nested, objects, read, texts};
+use crate::snowflake::{ChannelId, GuildId, RoleId, UserId};
+
+pub(crate) use self::parts::{
+    ChannelFacts, MemberFacts, OverwriteFacts, Profile, RoleFacts, ThreadFacts, VoiceFacts, VoiceFlags,
 };
 
 /// The facts of one dispatch that decide who may see it and what the guild model learns from it.
@@ -86,84 +87,6 @@ pub(crate) struct GuildFacts<'a> {
     pub(crate) voice: Vec<VoiceFacts<'a>>,
 }
 
-/// A role and what it grants; nothing, when that can't be read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RoleFacts {
-    pub(crate) id: RoleId,
-    pub(crate) permissions: Permissions,
-}
-
-/// A channel.
-#[derive(Debug)]
-pub(crate) struct ChannelFacts {
-    pub(crate) id: ChannelId,
-    pub(crate) kind: Option<u64>,
-    pub(crate) name: Option<String>,
-    pub(crate) parent: Option<ChannelId>,
-    pub(crate) position: i64,
-    pub(crate) user_limit: u64,
-    pub(crate) overwrites: OverwriteFacts,
-}
-
-/// The overwrites of a channel. A channel that Discord hides from the bot itself comes with one that denies
-/// everyone ([obfuscated](https://docs.discord.com/developers/resources/channel#obfuscated-channels)).
-#[derive(Debug)]
-pub(crate) enum OverwriteFacts {
-    /// The dispatch says nothing of them.
-    Missing,
-    /// One of them can't be read, and nobody can say whom it would shut out.
-    Unreadable,
-    /// All of them.
-    Known(Vec<Overwrite>),
-}
-
-/// A thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ThreadFacts {
-    pub(crate) id: ChannelId,
-    pub(crate) parent: ChannelId,
-    pub(crate) private: bool,
-}
-
-/// A member; their user object stays text until a name is wanted.
-#[derive(Debug)]
-pub(crate) struct MemberFacts<'a> {
-    pub(crate) user: UserId,
-    pub(crate) roles: Vec<RoleId>,
-    /// Unix seconds.
-    pub(crate) timed_out_until: Option<i64>,
-    user_object: &'a RawValue,
-}
-
-/// How a user is shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Profile {
-    pub(crate) username: Option<String>,
-    pub(crate) avatar: Option<String>,
-}
-
-/// A voice state.
-#[derive(Debug)]
-pub(crate) struct VoiceFacts<'a> {
-    pub(crate) user: UserId,
-    pub(crate) place: Place,
-    pub(crate) member: Option<MemberFacts<'a>>,
-    pub(crate) flags: VoiceFlags,
-}
-
-/// How someone sits in a voice channel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "Discord's voice state has seven independent flags")]
-pub(crate) struct VoiceFlags {
-    pub(crate) self_mute: bool,
-    pub(crate) self_deaf: bool,
-    pub(crate) mute: bool,
-    pub(crate) deaf: bool,
-    pub(crate) self_video: bool,
-    pub(crate) self_stream: bool,
-    pub(crate) suppress: bool,
-}
-
 impl<'a> Facts<'a> {
     /// Reads what the dispatch `event` with the JSON text `d` says.
     #[must_use]
@@ -192,11 +115,6 @@ impl<'a> Facts<'a> {
 /// [Message flag](https://docs.discord.com/developers/resources/message#message-object-message-flags) of a message
 /// that only the user who invoked the interaction sees.
 const EPHEMERAL: u64 = 1 << 6;
-
-/// `type` of a private thread, and of the other two kinds of thread
-/// ([channel types](https://docs.discord.com/developers/resources/channel#channel-object-channel-types)).
-const PRIVATE_THREAD: u64 = 12;
-const OTHER_THREADS: [u64; 2] = [10, 11];
 
 impl<'a> News<'a> {
     fn read(event: &str, object: &Object<'a>) -> Self {
@@ -250,110 +168,6 @@ impl<'a> GuildFacts<'a> {
     }
 }
 
-impl RoleFacts {
-    fn read(object: &Object<'_>) -> Option<Self> {
-        Some(Self { id: read(object.id)?, permissions: read(object.permissions).unwrap_or_default() })
-    }
-}
-
-impl ChannelFacts {
-    fn read(object: &Object<'_>) -> Option<Self> {
-        Some(Self {
-            id: read(object.id)?,
-            kind: read(object.kind),
-            name: read(object.name),
-            parent: read(object.parent_id),
-            position: read(object.position).unwrap_or_default(),
-            user_limit: read(object.user_limit).unwrap_or_default(),
-            overwrites: OverwriteFacts::read(object.permission_overwrites),
-        })
-    }
-}
-
-impl OverwriteFacts {
-    fn read(list: Text<'_>) -> Self {
-        let Some(list) = list else { return Self::Missing };
-        let Some(parts) = read::<Vec<&RawValue>>(Some(list)) else { return Self::Unreadable };
-        parts.into_iter().map(Self::one).collect::<Option<_>>().map_or(Self::Unreadable, Self::Known)
-    }
-
-    fn one(text: &RawValue) -> Option<Overwrite> {
-        let object = nested(text)?;
-        let target = match read(object.kind)? {
-            0u64 => OverwriteTarget::Role(read(object.id)?),
-            1 => OverwriteTarget::Member(read(object.id)?),
-            _ => return None,
-        };
-        Some(Overwrite { target, allow: read(object.allow)?, deny: read(object.deny)? })
-    }
-}
-
-impl ThreadFacts {
-    fn read(object: &Object<'_>) -> Option<Self> {
-        let kind = read(object.kind)?;
-        let private = kind == PRIVATE_THREAD;
-        let thread = Self { id: read(object.id)?, parent: read(object.parent_id)?, private };
-        (private || OTHER_THREADS.contains(&kind)).then_some(thread)
-    }
-
-    fn list(object: &Object<'_>) -> Vec<Self> {
-        objects(object.threads).filter_map(|thread| Self::read(&thread)).collect()
-    }
-}
-
-impl<'a> MemberFacts<'a> {
-    /// Reads a member from its JSON text.
-    pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        Self::read(&Object::parse(text)?)
-    }
-
-    fn read(object: &Object<'a>) -> Option<Self> {
-        let user_object = object.user?;
-        let until: Option<String> = read(object.communication_disabled_until);
-        Some(Self {
-            user: read(nested(user_object)?.id)?,
-            // All or nothing: a role left out could be the one that shuts its holder out of a channel.
-            roles: read(object.roles)?,
-            timed_out_until: until.and_then(|at| Timestamp::parse(&at).ok()).map(|at| at.unix_timestamp()),
-            user_object,
-        })
-    }
-
-    fn list(object: &Object<'a>) -> Vec<Self> {
-        objects(object.members).filter_map(|member| Self::read(&member)).collect()
-    }
-
-    /// How this member is shown.
-    pub(crate) fn profile(&self) -> Profile {
-        let object = nested(self.user_object).unwrap_or_default();
-        let avatar: Option<String> = read(object.avatar);
-        Profile {
-            username: read(object.username),
-            avatar: avatar.and_then(|avatar| avatar_url(self.user, &avatar)),
-        }
-    }
-}
-
-impl<'a> VoiceFacts<'a> {
-    fn read(object: &Object<'a>) -> Option<Self> {
-        let is_set = |text| read(text).unwrap_or_default();
-        Some(Self {
-            user: read(object.user_id)?,
-            place: Place::read(object.channel_id),
-            member: object.member.and_then(nested).and_then(|member| MemberFacts::read(&member)),
-            flags: VoiceFlags {
-                self_mute: is_set(object.self_mute),
-                self_deaf: is_set(object.self_deaf),
-                mute: is_set(object.mute),
-                deaf: is_set(object.deaf),
-                self_video: is_set(object.self_video),
-                self_stream: is_set(object.self_stream),
-                suppress: is_set(object.suppress),
-            },
-        })
-    }
-}
-
 impl Place {
     fn read(text: Text<'_>) -> Self {
         match text {
@@ -363,133 +177,85 @@ impl Place {
     }
 }
 
-/// Where a user's picture is: Discord gives a [hash](https://docs.discord.com/developers/reference#image-formatting),
-/// which begins with `a_` when the picture moves; a server of another make may give an address.
-fn avatar_url(user: UserId, avatar: &str) -> Option<String> {
-    if avatar.starts_with("https://") || avatar.starts_with("http://") {
-        return Some(avatar.to_owned());
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CORPUS: &str = include_str!("../../tests/corpus/dispatch.jsonl");
+
+    #[test]
+    fn a_broken_part_loses_only_itself() {
+        let d = r#"{"id":"1","owner_id":{"odd":1},
+            "roles":[{"id":"1","permissions":"8"},{"permissions":"8"},7,{"id":"2","permissions":{}}],
+            "channels":[{"id":"3","type":"x","name":"\ud83e lone"},{"id":[]},null,[1,2]],
+            "members":[{"roles":[]},{"user":{},"roles":[]},{"user":{"id":"4"}},{"user":{"id":"5"},"roles":["2"]}],
+            "threads":[{"id":"6","type":11},{"id":"7","type":12,"parent_id":"3"},{"id":"8","type":2,"parent_id":"3"}],
+            "voice_states":[{"user_id":"5","channel_id":"3","mute":"yes"},{"channel_id":"3"}]}"#;
+        let News::GuildKnown(guild) = Facts::read("GUILD_CREATE", d).news else { panic!("a guild") };
+        assert_eq!(guild.owner, None);
+        let roles: Vec<_> = guild.roles.iter().map(|role| (role.id.0, role.permissions.0)).collect();
+        assert_eq!(roles, [(1, 8), (2, 0)]);
+        let channels: Vec<_> = guild.channels.iter().map(|it| (it.id.0, it.kind, it.name.clone())).collect();
+        assert_eq!(channels, [(3, None, None)]);
+        assert_eq!(guild.members.iter().map(|member| member.user.0).collect::<Vec<_>>(), [5]);
+        assert_eq!(guild.threads, [ThreadFacts { id: ChannelId(7), parent: ChannelId(3), private: true }]);
+        assert_eq!(guild.voice.len(), 1);
+        assert_eq!(guild.voice[0].flags, VoiceFlags::default());
     }
-    let is_hash =
-        !avatar.is_empty() && avatar.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let format = if avatar.starts_with("a_") { "gif" } else { "png" };
-    is_hash.then(|| format!("https://cdn.discordapp.com/avatars/{user}/{avatar}.{format}"))
-}
 
-/// The text of one value; `None` when it is missing or null.
-type Text<'a> = Option<&'a RawValue>;
-
-/// The keys of Discord's objects that matter here, whichever object it is.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Object<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    flags: Text<'a>,
-    #[serde(borrow)]
-    guild_id: Text<'a>,
-    #[serde(borrow, rename = "guildId")]
-    guild_id_of_derived: Text<'a>,
-    #[serde(borrow)]
-    channel_id: Text<'a>,
-    #[serde(borrow)]
-    parent_id: Text<'a>,
-    #[serde(borrow)]
-    owner_id: Text<'a>,
-    #[serde(borrow)]
-    role_id: Text<'a>,
-    #[serde(borrow)]
-    user_id: Text<'a>,
-    #[serde(borrow)]
-    user: Text<'a>,
-    #[serde(borrow)]
-    member: Text<'a>,
-    #[serde(borrow)]
-    role: Text<'a>,
-    #[serde(borrow)]
-    guilds: Text<'a>,
-    #[serde(borrow)]
-    roles: Text<'a>,
-    #[serde(borrow)]
-    channels: Text<'a>,
-    #[serde(borrow)]
-    threads: Text<'a>,
-    #[serde(borrow)]
-    members: Text<'a>,
-    #[serde(borrow)]
-    not_found: Text<'a>,
-    #[serde(borrow)]
-    voice_states: Text<'a>,
-    #[serde(borrow)]
-    unavailable: Text<'a>,
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    position: Text<'a>,
-    #[serde(borrow)]
-    user_limit: Text<'a>,
-    #[serde(borrow)]
-    permission_overwrites: Text<'a>,
-    #[serde(borrow)]
-    permissions: Text<'a>,
-    #[serde(borrow)]
-    allow: Text<'a>,
-    #[serde(borrow)]
-    deny: Text<'a>,
-    #[serde(borrow)]
-    username: Text<'a>,
-    #[serde(borrow)]
-    avatar: Text<'a>,
-    #[serde(borrow)]
-    communication_disabled_until: Text<'a>,
-    #[serde(borrow)]
-    self_mute: Text<'a>,
-    #[serde(borrow)]
-    self_deaf: Text<'a>,
-    #[serde(borrow)]
-    mute: Text<'a>,
-    #[serde(borrow)]
-    deaf: Text<'a>,
-    #[serde(borrow)]
-    self_video: Text<'a>,
-    #[serde(borrow)]
-    self_stream: Text<'a>,
-    #[serde(borrow)]
-    suppress: Text<'a>,
-}
-
-impl<'a> Object<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
-        // serde would also take an array for the fields in their order.
-        if !text.trim_start().starts_with('{') {
-            return None;
+    #[test]
+    fn where_it_happened_is_read_from_anything_that_is_an_object() {
+        let deep = format!(
+            r#"{{"x":{}0{},"guild_id":"1","channel_id":"2"}}"#,
+            "[".repeat(20_000),
+            "]".repeat(20_000)
+        );
+        let table = [
+            (r#"{"guild_id":"1","channel_id":"2"}"#, Some(1), Place::Channel(ChannelId(2))),
+            (r#" {"guild_id":1,"channel_id":2,"b":1e400} "#, Some(1), Place::Channel(ChannelId(2))),
+            (r#"{"guild_id":"1","channel_id":null}"#, Some(1), Place::Nowhere),
+            (r#"{"guild_id":"1","channel_id":"two"}"#, Some(1), Place::Unreadable),
+            (r#"{"guild_id":"1"}"#, Some(1), Place::Nowhere),
+            (r#"{"guild_id":"1","inner":{"channel_id":"2"}}"#, Some(1), Place::Nowhere),
+            (r#"{"\u0067uild_id":"\u0031","s":"\ud83e"}"#, Some(1), Place::Nowhere),
+            (&deep, Some(1), Place::Channel(ChannelId(2))),
+            // A key given twice says two things; neither is believed.
+            (r#"{"guild_id":"1","guild_id":"2"}"#, None, Place::Nowhere),
+            (r#"["1","2","3","4","5","6","7"]"#, None, Place::Nowhere),
+            ("null", None, Place::Nowhere),
+            ("", None, Place::Nowhere),
+        ];
+        for (d, guild, place) in table {
+            let facts = Facts::read("X", d);
+            let name = &d[..d.len().min(60)];
+            assert_eq!((facts.guild.map(|guild| guild.0), facts.place), (guild, place), "{name}");
         }
-        serde_json::from_str(text).ok()
     }
 
-    fn has_flag(&self, flag: u64) -> bool {
-        read::<u64>(self.flags).is_some_and(|flags| flags & flag != 0)
+    proptest! {
+        #[test]
+        fn nothing_makes_reading_fail(
+            line in prop::sample::select(CORPUS.lines().collect::<Vec<_>>()),
+            at in any::<prop::sample::Index>(),
+            put in "[\\PC\"{}\\[\\]:,0-9]{0,3}",
+        ) {
+            // A real dispatch, damaged at one place.
+            let event = line.split('"').nth(5).unwrap_or_default();
+            let start = line.find(r#""d":"#).unwrap() + 4;
+            let d = &line[start..line.len() - 1];
+            let mut cut = at.index(d.len());
+            while !d.is_char_boundary(cut) {
+                cut -= 1;
+            }
+            let rest = d[cut..].chars().next().map_or(cut, |c| cut + c.len_utf8());
+            let damaged = format!("{}{put}{}", &d[..cut], &d[rest..]);
+            let facts = Facts::read(event, &damaged);
+            let mut model = crate::guild_model::GuildModel::default();
+            let scope = model.scope(&facts);
+            prop_assert!(scope.guild.is_none() || facts.guild == scope.guild);
+            model.apply(facts);
+        }
     }
-
-    fn user_id_within(&self) -> Option<UserId> {
-        read(nested(self.user?)?.id)
-    }
-}
-
-fn nested(text: &RawValue) -> Option<Object<'_>> {
-    Object::parse(text.get())
-}
-
-fn read<'a, T: Deserialize<'a>>(text: Text<'a>) -> Option<T> {
-    serde_json::from_str(text?.get()).ok()
-}
-
-fn texts<'a>(list: Text<'a>) -> impl Iterator<Item = &'a RawValue> {
-    read::<Vec<&'a RawValue>>(list).unwrap_or_default().into_iter()
-}
-
-fn objects<'a>(list: Text<'a>) -> impl Iterator<Item = Object<'a>> {
-    texts(list).filter_map(nested)
 }

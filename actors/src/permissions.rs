@@ -233,3 +233,94 @@ fn granted(holder: &Holder<'_>, roles: &HashMap<RoleId, Permissions>) -> Permiss
 fn limit(holder: &Holder<'_>, permissions: Permissions) -> Permissions {
     if holder.timed_out { Permissions(permissions.0 & Permissions::TIMED_OUT.0) } else { permissions }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERYONE: RoleId = RoleId(100);
+    const STAFF: RoleId = RoleId(301);
+    const USER: UserId = UserId(2);
+    const VIEW: Permissions = Permissions::VIEW_CHANNEL;
+    const SEND: Permissions = Permissions::SEND_MESSAGES;
+    const NONE: Permissions = Permissions::NONE;
+
+    fn overwrite(target: OverwriteTarget, allow: Permissions, deny: Permissions) -> Overwrite {
+        Overwrite { target, allow, deny }
+    }
+
+    #[test]
+    fn owner_administrator_overwrites_and_timeout_rank_as_discord_documents() {
+        let everyone = |allow, deny| overwrite(OverwriteTarget::Role(EVERYONE), allow, deny);
+        let staff = |allow, deny| overwrite(OverwriteTarget::Role(STAFF), allow, deny);
+        let member = |allow, deny| overwrite(OverwriteTarget::Member(USER), allow, deny);
+        let all = Permissions::ALL;
+        let admin = Permissions::ADMINISTRATOR;
+        let plain = VIEW | SEND;
+        let table = [
+            ("by role @everyone", plain, NONE, false, false, vec![], plain),
+            ("by another role too", VIEW, SEND, false, false, vec![], plain),
+            ("owner", NONE, NONE, true, false, vec![everyone(NONE, all)], all),
+            ("owner, timed out", NONE, NONE, true, true, vec![], all),
+            ("administrator", VIEW, admin, false, false, vec![member(NONE, all)], all),
+            ("administrator, timed out", VIEW, admin, false, true, vec![], all),
+            ("@everyone denied", plain, NONE, false, false, vec![everyone(NONE, SEND)], VIEW),
+            (
+                "role outranks @everyone",
+                plain,
+                NONE,
+                false,
+                false,
+                vec![staff(SEND, NONE), everyone(NONE, SEND)],
+                plain,
+            ),
+            (
+                "member outranks role",
+                plain,
+                NONE,
+                false,
+                false,
+                vec![member(NONE, SEND), staff(SEND, NONE)],
+                VIEW,
+            ),
+            (
+                "allowing outranks denying",
+                VIEW,
+                NONE,
+                false,
+                false,
+                vec![staff(NONE, SEND), staff(SEND, NONE)],
+                plain,
+            ),
+            ("cannot view, cannot anything", plain, NONE, false, false, vec![staff(NONE, VIEW)], NONE),
+            ("timed out", plain, NONE, false, true, vec![], VIEW),
+            ("timed out with overwrite", plain, NONE, false, true, vec![member(SEND, NONE)], VIEW),
+        ];
+        for (what, by_everyone, by_staff, owner, timed_out, overwrites, expected) in table {
+            let holder = Holder { user: USER, owner, everyone: EVERYONE, roles: &[STAFF], timed_out };
+            let roles = HashMap::from([(EVERYONE, by_everyone), (STAFF, by_staff)]);
+            assert_eq!(channel_permissions(&holder, &roles, &overwrites), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn bits_travel_as_decimal_strings_and_outgrow_no_type() {
+        let table = [
+            ("\"0\"", Some(0)),
+            ("\"9007199254740993\"", Some(9_007_199_254_740_993)),
+            ("\"18446744073709551615\"", Some(u64::MAX)),
+            ("\"18446744073709551617\"", Some(1)),
+            ("1024", Some(1024)),
+            ("\"-1\"", None),
+            ("\"\"", None),
+            ("\"0x8\"", None),
+            ("1.5", None),
+            ("null", None),
+        ];
+        for (text, expected) in table {
+            let bits = serde_json::from_str::<Permissions>(text).ok();
+            assert_eq!(bits.map(|bits| bits.0), expected, "{text}");
+        }
+        assert_eq!(serde_json::to_string(&Permissions(1 << 60)).unwrap(), "\"1152921504606846976\"");
+    }
+}

@@ -152,3 +152,77 @@ pub(crate) fn row(event: &str) -> Row {
         _ => located(Permissions::NONE),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_has_the_shape_of_the_protocol_and_reads_itself() {
+        let table = [
+            (Scope::default(), "{}"),
+            (Scope::guild(GuildId(1), Permissions::NONE), r#"{"guild":"1"}"#),
+            (
+                Scope {
+                    needs: Permissions::BAN_MEMBERS,
+                    secret: true,
+                    changes: Some(AccessChange::Guild),
+                    ..Scope::channels(GuildId(1), [ChannelId(2), ChannelId(3)])
+                },
+                r#"{"guild":"1","channels":["2","3"],"needs":"4","secret":true,"changes":"guild"}"#,
+            ),
+            (
+                Scope { changes: Some(AccessChange::Users(vec![UserId(7)])), ..Scope::default() },
+                r#"{"changes":{"users":["7"]}}"#,
+            ),
+        ];
+        for (scope, text) in table {
+            assert_eq!(serde_json::to_string(&scope).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Scope>(text).unwrap(), scope);
+        }
+        let newer = r#"{"guild":"1","channels":["2"],"unheard":{"of":1}}"#;
+        assert_eq!(
+            serde_json::from_str::<Scope>(newer).unwrap(),
+            Scope::channels(GuildId(1), [ChannelId(2)])
+        );
+    }
+
+    #[test]
+    fn a_gateway_without_scopes_reaches_members_only_as_far_as_the_setting_goes() {
+        // (event, d, whether `none` lets it through, whether `members` does)
+        let table = [
+            ("MESSAGE_CREATE", r#"{"guild_id":"1","channel_id":"2"}"#, false, true),
+            ("MESSAGE_CREATE", r#"{"guild_id":"1","channel_id":"2","flags":64}"#, false, false),
+            ("MESSAGE_CREATE", r#"{"channel_id":"2"}"#, false, false),
+            ("VOICE_STATE_UPDATE", r#"{"guild_id":"1","channel_id":null}"#, false, true),
+            ("GUILD_MEMBER_ADD", r#"{"guild_id":"1"}"#, true, true),
+            ("GUILD_UPDATE", r#"{"id":"1"}"#, true, true),
+            ("GUILD_CREATE", r#"{"id":"1"}"#, false, true),
+            ("GUILD_SCHEDULED_EVENT_CREATE", r#"{"guild_id":"1","channel_id":null}"#, true, true),
+            ("GUILD_SCHEDULED_EVENT_CREATE", r#"{"guild_id":"1","channel_id":"2"}"#, false, true),
+            ("GUILD_SCHEDULED_EVENT_CREATE", r#"{"guild_id":"1","channel_id":[]}"#, false, true),
+            ("VOICE_SERVER_UPDATE", r#"{"guild_id":"1"}"#, false, false),
+            ("INTERACTION_CREATE", r#"{"guild_id":"1"}"#, false, false),
+            ("voice.joined", r#"{"guildId":"1","channelId":"2"}"#, false, true),
+            ("voice.moved", r#"{"guildId":"1","channelId":"2","previousChannelId":"3"}"#, false, true),
+            ("A_NEW_EVENT_2031", r#"{"guild_id":"1"}"#, false, true),
+            ("A_NEW_EVENT_2031", r#"{"guildId":"1"}"#, false, false),
+            ("A_NEW_EVENT_2031", "[1]", false, false),
+        ];
+        let everyone = Scope::guild(GuildId(1), Permissions::NONE);
+        for (event, d, by_none, by_members) in table {
+            for (setting, expected) in [(false, by_none), (true, by_members)] {
+                let scope = legacy_scope(event, d, setting);
+                assert_eq!(scope == everyone, expected, "{event} {d} everyone={setting}");
+                assert_eq!(!scope.secret && scope.guild.is_some(), expected, "{event} {d} is nobody's");
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_affects_those_it_names() {
+        assert!(AccessChange::Guild.affects(UserId(1)));
+        assert!(AccessChange::Users(vec![UserId(1)]).affects(UserId(1)));
+        assert!(!AccessChange::Users(vec![UserId(1)]).affects(UserId(2)));
+    }
+}

@@ -107,3 +107,32 @@ impl Members {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forgets_those_heard_of_longest_ago_and_keeps_those_in_voice() {
+        let mut members = Members::default();
+        let in_voice = |user: UserId| user.0 < 3;
+        for user in 0..1_000 {
+            members.hear_within(16, UserId(user), Some(Member::new()), in_voice);
+            assert!(members.heard_of.len() <= 16, "{} kept", members.heard_of.len());
+        }
+        for kept in [0, 1, 2, 999, 998, 990] {
+            assert_eq!(members.standing(UserId(kept)), Standing::Member(&Member::new()), "user {kept}");
+        }
+        assert_eq!(members.standing(UserId(900)), Standing::Unseen);
+    }
+
+    #[test]
+    fn hearing_of_someone_again_makes_them_young() {
+        let mut members = Members::default();
+        for user in 0..100 {
+            members.hear_within(16, UserId(7), None, |_| false);
+            members.hear_within(16, UserId(100 + user), None, |_| false);
+        }
+        assert_eq!(members.standing(UserId(7)), Standing::Absent);
+    }
+}

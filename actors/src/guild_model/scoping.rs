@@ -117,3 +117,135 @@ impl Guild {
         self.members.standing(user) != Standing::Absent
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::guild_model::fixture::{
+        channel, guild, member, model, ready, staff_only, tell, thread, voice,
+    };
+
+    fn role(id: &str, permissions: &str) -> Value {
+        json!({"guild_id": "100", "role": {"id": id, "permissions": permissions, "name": "new"}})
+    }
+
+    #[test]
+    fn only_what_changes_access_is_said_to_change_it() {
+        let users = |ids: &[u64]| Some(AccessChange::Users(ids.iter().map(|id| UserId(*id)).collect()));
+        let all = || Some(AccessChange::Guild);
+        let mut topic = channel(102, 0, staff_only());
+        topic["topic"] = json!("another");
+        let mut timed_out = member(3, &[]);
+        timed_out["communication_disabled_until"] = json!("2030-01-01T00:00:00+00:00");
+        let mut nick = member(3, &[]);
+        nick["nick"] = json!("another");
+        let chunk = json!({
+            "guild_id": "100", "members": [member(1, &[]), member(3, &["301"])], "not_found": ["2", "4"],
+        });
+        let table: [(&str, &str, Value, Option<AccessChange>); 27] = [
+            ("guild told of", "GUILD_CREATE", guild(), all()),
+            ("outage", "GUILD_DELETE", json!({"id": "100", "unavailable": true}), None),
+            ("bot removed", "GUILD_DELETE", json!({"id": "100"}), all()),
+            ("renamed", "GUILD_UPDATE", json!({"id": "100", "owner_id": "1"}), None),
+            ("sold", "GUILD_UPDATE", json!({"id": "100", "owner_id": "3"}), users(&[1, 3])),
+            ("new role", "GUILD_ROLE_CREATE", role("302", "8"), None),
+            ("role renamed", "GUILD_ROLE_UPDATE", role("301", "0"), None),
+            ("role given more", "GUILD_ROLE_UPDATE", role("301", "8"), all()),
+            ("role deleted", "GUILD_ROLE_DELETE", json!({"guild_id": "100", "role_id": "301"}), all()),
+            ("no such role", "GUILD_ROLE_DELETE", json!({"guild_id": "100", "role_id": "399"}), None),
+            ("channel created", "CHANNEL_CREATE", channel(104, 0, json!([])), all()),
+            ("topic changed", "CHANNEL_UPDATE", topic, None),
+            ("channel opened", "CHANNEL_UPDATE", channel(102, 0, json!([])), all()),
+            ("channel unreadable", "CHANNEL_UPDATE", channel(102, 0, json!([7])), all()),
+            ("channel deleted", "CHANNEL_DELETE", channel(102, 0, json!([])), None),
+            ("thread created", "THREAD_CREATE", thread(403, 12, 101), None),
+            ("nick changed", "GUILD_MEMBER_UPDATE", nick, None),
+            ("roles changed", "GUILD_MEMBER_UPDATE", member(3, &["301"]), users(&[3])),
+            ("timed out", "GUILD_MEMBER_UPDATE", timed_out, users(&[3])),
+            ("unseen member", "GUILD_MEMBER_UPDATE", member(50, &[]), users(&[50])),
+            ("joined", "GUILD_MEMBER_ADD", member(4, &[]), users(&[4])),
+            ("left", "GUILD_MEMBER_REMOVE", member(3, &[]), users(&[3])),
+            ("banned", "GUILD_BAN_ADD", member(3, &[]), users(&[3])),
+            ("ban lifted", "GUILD_BAN_REMOVE", member(4, &[]), None),
+            ("looked up", "GUILD_MEMBERS_CHUNK", chunk, users(&[3, 2, 4])),
+            ("joined voice", "VOICE_STATE_UPDATE", voice(3, Some(203)), None),
+            ("wrote", "MESSAGE_CREATE", json!({"guild_id": "100", "channel_id": "101"}), None),
+        ];
+        for (what, event, d, expected) in table {
+            assert_eq!(tell(&mut model(), event, &d).0.changes, expected, "{what}");
+        }
+        let mut model = model();
+        tell(&mut model, "GUILD_MEMBER_REMOVE", &member(3, &[]));
+        assert_eq!(tell(&mut model, "GUILD_BAN_ADD", &member(3, &[])).0.changes, None, "already gone");
+    }
+
+    #[test]
+    fn a_scope_names_the_channel_and_what_it_takes() {
+        let channels = |ids: &[u64]| {
+            Scope::channels(GuildId(100), ids.iter().map(|id| ChannelId(*id)).collect::<Vec<_>>())
+        };
+        let needing = |needs, scope: Scope| Scope { needs, ..scope };
+        let guild = |needs| Scope::guild(GuildId(100), needs);
+        let secret = || Scope { guild: Some(GuildId(100)), secret: true, ..Scope::default() };
+        let at = |channel: &str| json!({"guild_id": "100", "channel_id": channel});
+        let id = |id: &str| json!({"guild_id": "100", "id": id});
+        let of_guild = || json!({"guild_id": "100"});
+        let table: [(&str, Value, Scope); 33] = [
+            ("MESSAGE_CREATE", at("101"), channels(&[101])),
+            ("MESSAGE_CREATE", json!({"channel_id": "101"}), Scope::default()),
+            ("MESSAGE_CREATE", json!({"guild_id": "100", "channel_id": "101", "flags": 64}), secret()),
+            ("MESSAGE_CREATE", at("not an id"), guild(Permissions::ADMINISTRATOR)),
+            ("MESSAGE_CREATE", at("999"), channels(&[999])),
+            ("MESSAGE_CREATE", at("401"), channels(&[101])),
+            ("MESSAGE_CREATE", at("402"), needing(Permissions::MANAGE_THREADS, channels(&[101]))),
+            ("THREAD_DELETE", id("402"), needing(Permissions::MANAGE_THREADS, channels(&[101]))),
+            ("THREAD_MEMBERS_UPDATE", id("401"), channels(&[101])),
+            ("THREAD_CREATE", thread(403, 12, 102), needing(Permissions::MANAGE_THREADS, channels(&[102]))),
+            ("THREAD_UPDATE", thread(499, 10, 102), channels(&[102])),
+            ("THREAD_DELETE", thread(499, 11, 102), channels(&[102])),
+            ("THREAD_LIST_SYNC", of_guild(), secret()),
+            ("CHANNEL_PINS_UPDATE", at("101"), channels(&[101])),
+            ("VOICE_CHANNEL_STATUS_UPDATE", id("201"), channels(&[201])),
+            ("VOICE_CHANNEL_EFFECT_SEND", at("201"), channels(&[201])),
+            ("VOICE_STATE_UPDATE", voice(3, Some(203)), channels(&[203])),
+            ("VOICE_STATE_UPDATE", voice(3, None), guild(Permissions::ADMINISTRATOR)),
+            ("VOICE_SERVER_UPDATE", of_guild(), secret()),
+            ("INTERACTION_CREATE", at("101"), secret()),
+            ("WEBHOOKS_UPDATE", at("102"), needing(Permissions::MANAGE_WEBHOOKS, channels(&[102]))),
+            ("INVITE_DELETE", at("102"), needing(Permissions::MANAGE_CHANNELS, channels(&[102]))),
+            ("INVITE_DELETE", of_guild(), guild(Permissions::ADMINISTRATOR)),
+            ("GUILD_BAN_REMOVE", of_guild(), guild(Permissions::BAN_MEMBERS)),
+            ("GUILD_AUDIT_LOG_ENTRY_CREATE", of_guild(), guild(Permissions::VIEW_AUDIT_LOG)),
+            ("INTEGRATION_DELETE", of_guild(), guild(Permissions::MANAGE_GUILD)),
+            ("AUTO_MODERATION_ACTION_EXECUTION", at("101"), guild(Permissions::MANAGE_GUILD)),
+            ("GUILD_SCHEDULED_EVENT_CREATE", at("203"), channels(&[203])),
+            ("GUILD_SCHEDULED_EVENT_CREATE", of_guild(), guild(Permissions::NONE)),
+            ("GUILD_SCHEDULED_EVENT_USER_ADD", of_guild(), guild(Permissions::ADMINISTRATOR)),
+            ("PRESENCE_UPDATE", of_guild(), guild(Permissions::NONE)),
+            ("A_NEW_EVENT_2031", of_guild(), guild(Permissions::ADMINISTRATOR)),
+            ("A_NEW_EVENT_2031", json!([1, 2]), Scope::default()),
+        ];
+        for (event, d, expected) in table {
+            assert_eq!(tell(&mut model(), event, &d).0, expected, "{event} {d}");
+        }
+    }
+
+    #[test]
+    fn whoever_could_see_the_channel_that_was_left_sees_the_leaving() {
+        let mut model = model();
+        tell(&mut model, "VOICE_STATE_UPDATE", &voice(3, Some(203)));
+        let (scope, derived) = tell(&mut model, "VOICE_STATE_UPDATE", &voice(3, None));
+        assert_eq!(scope.channels, [ChannelId(203)]);
+        assert_eq!(derived[0].scope.channels, [ChannelId(203)]);
+    }
+
+    #[test]
+    fn a_guild_that_is_awaited_has_no_access_to_change() {
+        let mut model = GuildModel::default();
+        tell(&mut model, "READY", &ready());
+        let scope = tell(&mut model, "GUILD_MEMBER_ADD", &member(3, &[])).0;
+        assert_eq!(scope, Scope::guild(GuildId(100), Permissions::NONE));
+    }
+}
