@@ -50,7 +50,7 @@ export class GuildStream {
   #id = randomId();
   #filters = new Map();
   #channel;
-  #silentTicks = FROZEN_TICKS - 2; // a newcomer whom no one answers waits ten seconds
+  #silentTicks = FROZEN_TICKS - 2; // a newcomer whom nobody answers waits ten seconds
   #campaigning;
   #release;
   #tickTimer;
@@ -90,9 +90,9 @@ export class GuildStream {
       signal,
     });
     const body = await answer.json().catch(() => ({}));
-    if (answer.ok) return body.data;
+    if (answer.ok) return body?.data;
     const retryAfterMs = answer.headers.get("Retry-After") * 1000 || undefined;
-    throw new CommandError(answer.status, { requestId, ...body.error }, retryAfterMs);
+    throw new CommandError(answer.status, { requestId, ...body?.error }, retryAfterMs);
   }
 
   reconnect() {
@@ -143,6 +143,7 @@ export class GuildStream {
         if (campaign !== this.#campaigning) return;
         this.#drop(); // a tab that thought this one frozen took the lock
         this.#leading = false;
+        this.#silentTicks = 0;
         this.#campaign();
       });
   }

@@ -116,7 +116,11 @@ function drawPerson() {
 function drawLog() {
   const { log, ...inForce } = state.faults;
   const lasting = Object.entries(inForce).filter(([, value]) => value).map(([name, value]) => `${name}: ${value}`);
-  const past = [...(log ?? [])].reverse().slice(0, 8).map((entry) => JSON.stringify(entry));
+  const past = [...log].reverse().slice(0, 8).map(({ at, fault, connections }) => {
+    const { kind, ...values } = fault;
+    const told = Object.entries(values).map(([name, value]) => `${name} ${value}`);
+    return `${new Date(at).toLocaleTimeString()} ${[kind, ...told].join(", ")} (${connections} connected)`;
+  });
   const lines = [...lasting, ...past];
   byId("log").replaceChildren(...(lines.length ? lines : ["Nothing yet."]).map((line) => el("li", {}, line)));
 }
@@ -128,7 +132,7 @@ function drawFaults() {
         const input = el("input", typeof value === "boolean" ? { type: "checkbox", name } : { type: "number", name, value, step: "any", required: true });
         return el("label", {}, input, ` ${label}`);
       });
-      const form = el("form", { className: "fault" }, el("p", {}, what), ...inputs, el("button", {}, kind));
+      const form = el("form", { className: "fault" }, el("p", {}, what), el("button", {}, kind), ...inputs);
       form.addEventListener("submit", submit(() => call("/sandbox/fault", { kind, ...valuesOf(form) })));
       return form;
     }),
