@@ -443,32 +443,30 @@ impl Socket {
 
     async fn next(&mut self) -> Next {
         use twilight_gateway::error::ReceiveMessageErrorType as Kind;
-        loop {
-            let item = poll_fn(|cx| {
-                let item = Pin::new(&mut self.shard).poll_next(cx);
-                let connected = !matches!(self.shard.state(), ShardState::Disconnected { .. });
-                self.dial_polls += u32::from(!self.was_connected);
-                let dropped = !connected && (self.was_connected || self.dial_polls > MAX_DIAL_POLLS);
-                self.was_connected |= connected;
-                match item {
-                    // A dropped socket yields no item: the shard dials again inside this very poll.
-                    Poll::Pending if dropped => Poll::Ready(None),
-                    Poll::Pending => Poll::Pending,
-                    Poll::Ready(item) => Poll::Ready(item),
-                }
-            })
-            .await;
-            return match item {
-                None => Next::Ended("the socket was dropped".to_owned()),
-                Some(Ok(Frame::Text(text))) => Next::Text(text),
-                Some(Ok(Frame::Close(frame))) => Next::Closed(frame.map(|frame| frame.code)),
-                Some(Err(error)) => match error.kind() {
-                    // twilight scans for the envelope where we parse: what it cannot find we may.
-                    Kind::Deserializing { event } => Next::Text(event.clone()),
-                    Kind::Reconnect => Next::Ended(format!("cannot connect: {}", chain(&error))),
-                    _ => Next::Ended(chain(&error)),
-                },
-            };
+        let item = poll_fn(|cx| {
+            let item = Pin::new(&mut self.shard).poll_next(cx);
+            let connected = !matches!(self.shard.state(), ShardState::Disconnected { .. });
+            self.dial_polls += u32::from(!self.was_connected);
+            let dropped = !connected && (self.was_connected || self.dial_polls > MAX_DIAL_POLLS);
+            self.was_connected |= connected;
+            match item {
+                // A dropped socket yields no item: the shard dials again inside this very poll.
+                Poll::Pending if dropped => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(item) => Poll::Ready(item),
+            }
+        })
+        .await;
+        match item {
+            None => Next::Ended("the socket was dropped".to_owned()),
+            Some(Ok(Frame::Text(text))) => Next::Text(text),
+            Some(Ok(Frame::Close(frame))) => Next::Closed(frame.map(|frame| frame.code)),
+            Some(Err(error)) => match error.kind() {
+                // twilight scans for the envelope where we parse: what it cannot find we may.
+                Kind::Deserializing { event } => Next::Text(event.clone()),
+                Kind::Reconnect => Next::Ended(format!("cannot connect: {}", chain(&error))),
+                _ => Next::Ended(chain(&error)),
+            },
         }
     }
 

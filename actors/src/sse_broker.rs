@@ -322,7 +322,7 @@ impl SseBroker {
 
     /// Moves every stream as far as it can go; asks what that needs.
     fn step_all(&mut self, ctx: &mut Context<Self>) {
-        self.each(ctx, |stream, feed| stream.step(feed));
+        self.each(ctx, Stream::step);
     }
 
     fn resync_all(&mut self, cause: &'static str, ctx: &mut Context<Self>) {
