@@ -1,0 +1,106 @@
+//! `POST /api/commands`: asks Discord for something in the signed-in user's name.
+
+use actix_web::{HttpRequest, HttpResponse, error::JsonPayloadError, http::StatusCode, web};
+use guildstream_actors::link_client::{CommandError, Refusal, SendCommand};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{error::ApiError, web::WebState};
+use crate::auth::session::SignedIn;
+
+/// A message with ten full embeds has less.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+const MAX_COMMAND_BYTES: usize = 64;
+const MAX_REQUEST_ID_BYTES: usize = 64;
+
+/// Questions that the web role asks over the link for itself; their answers would show more than a browser may see.
+const LINK_ONLY: [&str; 3] = ["guild", "viewer", "voice_snapshot"];
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Command {
+    command: String,
+    payload: Box<RawValue>,
+    request_id: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Accepted<'a> {
+    request_id: &'a str,
+    data: &'a RawValue,
+}
+
+pub(super) async fn send(
+    body: web::Json<Command>,
+    signed_in: SignedIn,
+    state: web::Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let Command { command, payload, request_id } = body.into_inner();
+    if command.len() > MAX_COMMAND_BYTES || LINK_ONLY.contains(&command.as_str()) {
+        return Err(ApiError::UnknownCommand(command.chars().take(MAX_COMMAND_BYTES).collect()));
+    }
+    let is_id = |id: &String| {
+        (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
+    };
+    if request_id.as_ref().is_some_and(|id| !is_id(id)) {
+        let message = format!("requestId is not 1 to {MAX_REQUEST_ID_BYTES} printable ASCII characters");
+        return Err(ApiError::Invalid(message));
+    }
+    let command =
+        SendCommand { command, payload, actor: Some(signed_in.user.id), request_id: request_id.clone() };
+    // The link client has its own deadline, COMMAND_TIMEOUT_S.
+    match state.link.send(command).await {
+        Ok(Ok(answer)) => {
+            Ok(HttpResponse::Ok().json(Accepted { request_id: &answer.request_id, data: &answer.data }))
+        }
+        Ok(Err(error)) => Err(refusal(error, request_id)),
+        Err(error) => Err(ApiError::Unavailable(format!("the link client does not answer: {error}"))),
+    }
+}
+
+/// Reads the body as JSON, up to what a command may have.
+pub(super) fn body_limit() -> web::JsonConfig {
+    web::JsonConfig::default().limit(MAX_BODY_BYTES).error_handler(not_json)
+}
+
+fn not_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {
+    match error {
+        JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
+            ApiError::TooLarge(MAX_BODY_BYTES).into()
+        }
+        error => ApiError::Invalid(error.to_string().to_ascii_lowercase()).into(),
+    }
+}
+
+fn refusal(error: CommandError, request_id: Option<String>) -> ApiError {
+    let message = error.to_string();
+    let (status, code) = match error {
+        CommandError::NotSent { .. } => (StatusCode::SERVICE_UNAVAILABLE, "NOT_SENT"),
+        CommandError::QueueFull => (StatusCode::SERVICE_UNAVAILABLE, "QUEUE_FULL"),
+        CommandError::Unanswered => (StatusCode::GATEWAY_TIMEOUT, "UNANSWERED"),
+        CommandError::Refused(refusal) => return refused(refusal),
+    };
+    ApiError::Command { status, code: code.into(), message, request_id, retry_after_s: None, discord: None }
+}
+
+fn refused(refusal: Refusal) -> ApiError {
+    let status = match refusal.code.as_str() {
+        "INVALID" => StatusCode::BAD_REQUEST,
+        "MISSING_PERMISSIONS" | "FORBIDDEN" => StatusCode::FORBIDDEN,
+        "UNKNOWN_COMMAND" => StatusCode::NOT_FOUND,
+        "CONFLICT" => StatusCode::CONFLICT,
+        "RATE_LIMITED" => StatusCode::TOO_MANY_REQUESTS,
+        "OUTCOME_UNKNOWN" | "TIMEOUT" => StatusCode::GATEWAY_TIMEOUT,
+        "UNAVAILABLE" => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_GATEWAY,
+    };
+    ApiError::Command {
+        status,
+        code: refusal.code.into(),
+        message: refusal.message,
+        request_id: Some(refusal.request_id),
+        retry_after_s: refusal.retry_after_s,
+        discord: refusal.discord,
+    }
+}

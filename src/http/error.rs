@@ -1,0 +1,257 @@
+//! Every refusal in one shape, `{"error":{"code","message","requestId"}}`, whoever made it: a handler, an extractor or
+//! the framework.
+
+use std::borrow::Cow;
+
+use actix_web::{
+    HttpMessage, HttpResponse, ResponseError,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// The header that names a request in answers and in the log.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A refusal, as the caller is told it. What only the operator may know goes to the log.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The request cannot be understood; the text says what is wrong with it.
+    #[error("{0}")]
+    Invalid(String),
+    /// The sign-in was not begun in this browser, took too long, or was answered before.
+    #[error("this sign-in was begun elsewhere, took too long or is used up: begin again at /auth/login")]
+    SignInExpired,
+    /// No session, or one that has expired or ended.
+    #[error("no session: sign in at /auth/login")]
+    NoSession,
+    /// A bearer token is missing or wrong.
+    #[error("the bearer token is missing or wrong")]
+    InvalidToken,
+    /// The signed-in user is in none of the guilds.
+    #[error("you are a member of none of this service's guilds")]
+    NotAMember,
+    /// The user may not do this in Discord.
+    #[error("you need the permission {0} in Discord")]
+    MissingPermission(&'static str),
+    /// The request does not come from a page that may act for the user.
+    #[error("{0}")]
+    ForeignRequest(Cow<'static, str>),
+    /// There is nothing at this path.
+    #[error("there is nothing at this path")]
+    NotFound,
+    /// No such command, or one that browsers may not ask for.
+    #[error("unknown command {0:?}")]
+    UnknownCommand(String),
+    /// The path exists, the method does not.
+    #[error("use {0} here")]
+    MethodNotAllowed(&'static str),
+    /// The body is larger than this route takes.
+    #[error("the body is too large: at most {0} bytes")]
+    TooLarge(usize),
+    /// Too many requests; the seconds to wait.
+    #[error("too many requests: try again in {0} s")]
+    RateLimited(u64),
+    /// Something this needs is not there now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The gateway's or Discord's answer to a command.
+    #[error("{message}")]
+    Command {
+        /// The status that stands for the code.
+        status: StatusCode,
+        /// The code of the link's error frame.
+        code: Cow<'static, str>,
+        /// Its message.
+        message: String,
+        /// The command's own request id.
+        request_id: Option<String>,
+        /// Seconds until Discord takes the next one.
+        retry_after_s: Option<f64>,
+        /// Discord's error, as it came.
+        discord: Option<Box<RawValue>>,
+    },
+    /// Our fault; the cause is for the log alone.
+    #[error("something went wrong here: tell the operator the request id")]
+    Internal(anyhow::Error),
+    /// A refusal made by the framework.
+    #[error("{1}")]
+    Other(StatusCode, String),
+}
+
+impl ApiError {
+    /// The word a program can act on.
+    fn code(&self) -> &str {
+        match self {
+            Self::Invalid(_) => "INVALID",
+            Self::SignInExpired => "SIGN_IN_EXPIRED",
+            Self::NoSession => "NO_SESSION",
+            Self::InvalidToken => "INVALID_TOKEN",
+            Self::NotAMember => "NOT_A_MEMBER",
+            Self::MissingPermission(_) => "MISSING_PERMISSIONS",
+            Self::ForeignRequest(_) => "FOREIGN_REQUEST",
+            Self::NotFound => "NOT_FOUND",
+            Self::UnknownCommand(_) => "UNKNOWN_COMMAND",
+            Self::MethodNotAllowed(_) => "METHOD_NOT_ALLOWED",
+            Self::TooLarge(_) => "TOO_LARGE",
+            Self::RateLimited(_) => "RATE_LIMITED",
+            Self::Unavailable(_) => "UNAVAILABLE",
+            Self::Command { code, .. } => code,
+            Self::Internal(_) => "INTERNAL",
+            Self::Other(status, _) if status.is_server_error() => "INTERNAL",
+            Self::Other(..) => "INVALID",
+        }
+    }
+
+    /// What a refusal made by the framework says, without its insides.
+    fn from_response(status: StatusCode, error: Option<&actix_web::Error>) -> Self {
+        match (status, error) {
+            (StatusCode::NOT_FOUND, _) => Self::NotFound,
+            (status, Some(error)) if status.is_client_error() => Self::Other(status, error.to_string()),
+            (status, _) => {
+                Self::Other(status, status.canonical_reason().unwrap_or("refused").to_ascii_lowercase())
+            }
+        }
+    }
+
+    fn body(&self, request_id: &str) -> String {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            code: &'a str,
+            message: String,
+            request_id: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            discord: Option<&'a RawValue>,
+        }
+        #[derive(Serialize)]
+        struct Envelope<'a> {
+            error: Body<'a>,
+        }
+        let (own_id, discord) = match self {
+            Self::Command { request_id, discord, .. } => (request_id.as_deref(), discord.as_deref()),
+            _ => (None, None),
+        };
+        let request_id = own_id.unwrap_or(request_id);
+        let error = Body { code: self.code(), message: self.to_string(), request_id, discord };
+        serde_json::to_string(&Envelope { error }).expect("strings and raw JSON always serialise")
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) | Self::SignInExpired => StatusCode::BAD_REQUEST,
+            Self::NoSession | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::NotAMember | Self::MissingPermission(_) | Self::ForeignRequest(_) => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::UnknownCommand(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Command { status, .. } | Self::Other(status, _) => *status,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Status and headers; [`refusals`] writes the body, because only it knows the request's id.
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        match self {
+            Self::MethodNotAllowed(allow) => response.insert_header((header::ALLOW, *allow)),
+            Self::RateLimited(seconds) => response.insert_header((header::RETRY_AFTER, *seconds)),
+            // Retry-After counts whole seconds (RFC 9110, 10.2.3); Discord's may have a fraction.
+            Self::Command { retry_after_s: Some(seconds), .. } => {
+                response.insert_header((header::RETRY_AFTER, format!("{:.0}", seconds.max(0.0).ceil())))
+            }
+            Self::InvalidToken => response.insert_header((header::WWW_AUTHENTICATE, "Bearer")),
+            _ => &mut response,
+        };
+        response.finish()
+    }
+}
+
+/// The outermost middleware: names the request, and gives every refusal its body.
+///
+/// # Errors
+///
+/// Passes on those of inner middleware, which then answer in the same shape.
+pub async fn refusals(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let request_id = format!("{:016x}", rand::random::<u64>());
+    let what = format!("{} {}", request.method(), request.path());
+    request.extensions_mut().insert(RequestId(request_id.clone()));
+    match next.call(request).await {
+        Ok(response) => {
+            let response = response.map_into_boxed_body();
+            let (request, response) = response.into_parts();
+            let body = refusal_body(&response, response.error(), &what, &request_id);
+            Ok(ServiceResponse::new(request, dress(response, body, &request_id)))
+        }
+        Err(mut error) => {
+            let body = refusal_body(&error.error_response(), Some(&error), &what, &request_id);
+            error.add_response_mapper(move |response| dress(response, body.clone(), &request_id));
+            Err(error)
+        }
+    }
+}
+
+/// The id that [`refusals`] gave to this request.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+/// The body of a refusal; none for what is not a refusal or already says in JSON why.
+fn refusal_body(
+    response: &HttpResponse,
+    error: Option<&actix_web::Error>,
+    what: &str,
+    request_id: &str,
+) -> Option<String> {
+    let status = response.status();
+    let is_json =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
+    if !(status.is_client_error() || status.is_server_error()) || is_json {
+        return None;
+    }
+    match error.and_then(actix_web::Error::as_error::<ApiError>) {
+        Some(ApiError::Internal(cause)) => {
+            log::error!("[HTTP] {what} failed (request {request_id}): {cause:#}")
+        }
+        _ if status == StatusCode::INTERNAL_SERVER_ERROR => {
+            log::error!("[HTTP] {what} failed (request {request_id}): {error:?}");
+        }
+        _ => log::debug!("[HTTP] {what} answered {status} (request {request_id})"),
+    }
+    let foreign;
+    let error = match error.and_then(actix_web::Error::as_error::<ApiError>) {
+        Some(error) => error,
+        None => {
+            foreign = ApiError::from_response(status, error);
+            &foreign
+        }
+    };
+    Some(error.body(request_id))
+}
+
+fn dress(mut response: HttpResponse, body: Option<String>, request_id: &str) -> HttpResponse {
+    // The handshake of a WebSocket is left as it is.
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return response;
+    }
+    if let Some(body) = body {
+        response = response.set_body(BoxBody::new(body));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}

@@ -1,0 +1,46 @@
+//! `GET /livez` and `GET /readyz`: two different questions. A role that is alive and not ready is left running.
+
+use actix_web::{HttpResponse, web};
+use guildstream_actors::{discord_shard, link_client, link_server, sse_broker};
+use serde_json::json;
+
+use super::{ask, gateway::GatewayState, web::WebState};
+
+/// The process answers.
+pub(super) async fn livez() -> HttpResponse {
+    HttpResponse::Ok().json(json!({"status": "alive"}))
+}
+
+/// The link is up and every core actor answers.
+pub(super) async fn web(state: web::Data<WebState>) -> HttpResponse {
+    let link = match ask("link client", &state.link, link_client::Snapshot).await {
+        Ok(link) if link.connected => None,
+        Ok(link) => Some(format!("the link to the gateway role is {}", link.state)),
+        Err(error) => Some(error.to_string()),
+    };
+    let broker =
+        ask("broker", &state.broker, sse_broker::Snapshot).await.err().map(|error| error.to_string());
+    readiness([link, broker])
+}
+
+/// Discord is connected and every core actor answers.
+pub(super) async fn gateway(state: web::Data<GatewayState>) -> HttpResponse {
+    let shard = match ask("shard", &state.shard, discord_shard::Snapshot).await {
+        Ok(shard) => shard.ready().err(),
+        Err(error) => Some(error.to_string()),
+    };
+    let links = match ask("link server", &state.links, link_server::Snapshot).await {
+        Ok(links) => links.ready().err(),
+        Err(error) => Some(error.to_string()),
+    };
+    readiness([shard, links])
+}
+
+fn readiness(reasons: [Option<String>; 2]) -> HttpResponse {
+    let reasons: Vec<_> = reasons.into_iter().flatten().collect();
+    if reasons.is_empty() {
+        HttpResponse::Ok().json(json!({"status": "ready"}))
+    } else {
+        HttpResponse::ServiceUnavailable().json(json!({"status": "not ready", "reasons": reasons}))
+    }
+}

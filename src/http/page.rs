@@ -1,0 +1,59 @@
+//! The page and the browser module: the files of `browser/`, built into the program.
+
+use std::sync::LazyLock;
+
+use actix_web::{
+    HttpResponse,
+    http::header::{self, ETag, EntityTag, IfNoneMatch},
+    web::{self, ServiceConfig},
+};
+use sha2::{Digest, Sha256};
+
+use super::get;
+
+struct File {
+    path: &'static str,
+    content_type: &'static str,
+    content: &'static [u8],
+}
+
+macro_rules! file {
+    ($path:literal, $name:literal, $content_type:literal) => {
+        File {
+            path: $path,
+            content_type: $content_type,
+            content: include_bytes!(concat!("../../browser/", $name)),
+        }
+    };
+}
+
+const FILES: &[File] = &[file!("/guildstream.js", "guildstream.js", "text/javascript; charset=utf-8")];
+
+/// The hash of each file's content, in the order of [`FILES`].
+static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    FILES
+        .iter()
+        .map(|file| Sha256::digest(file.content)[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+        .collect()
+});
+
+/// One route per file.
+pub(super) fn files(app: &mut ServiceConfig) {
+    for (file, tag) in FILES.iter().zip(TAGS.iter()) {
+        app.service(get(file.path, move |known: Option<web::Header<IfNoneMatch>>| async move {
+            serve(file, tag, known)
+        }));
+    }
+}
+
+fn serve(file: &'static File, tag: &str, known: Option<web::Header<IfNoneMatch>>) -> HttpResponse {
+    let tag = EntityTag::new_strong(tag.to_owned());
+    let is_known = known.is_some_and(|known| match known.into_inner() {
+        IfNoneMatch::Any => true,
+        IfNoneMatch::Items(tags) => tags.iter().any(|other| other.weak_eq(&tag)),
+    });
+    let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    // A browser keeps it and asks each time whether it is still the same: a new version shows at once.
+    response.insert_header(ETag(tag)).insert_header((header::CACHE_CONTROL, "no-cache"));
+    if is_known { response.finish() } else { response.content_type(file.content_type).body(file.content) }
+}

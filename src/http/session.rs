@@ -1,0 +1,53 @@
+//! `GET /api/session`: who is signed in.
+
+use actix_web::HttpResponse;
+use guildstream_actors::snowflake::{GuildId, UserId};
+use serde::Serialize;
+
+use crate::auth::session::{Person, SignedIn};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SessionView {
+    user: UserView,
+    guilds: Vec<GuildView>,
+    /// Milliseconds since the Unix epoch.
+    expires_at: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UserView {
+    id: UserId,
+    username: String,
+    global_name: Option<String>,
+    /// An address, or null for Discord's default.
+    avatar: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GuildView {
+    id: GuildId,
+    /// Whether the user had Manage Server when signing in.
+    manager: bool,
+}
+
+pub(super) async fn show(signed_in: SignedIn) -> HttpResponse {
+    HttpResponse::Ok().json(SessionView {
+        guilds: signed_in.guilds.iter().map(|it| GuildView { id: it.guild, manager: it.manager }).collect(),
+        expires_at: signed_in.exp.saturating_mul(1000),
+        user: signed_in.user.into(),
+    })
+}
+
+impl From<Person> for UserView {
+    fn from(person: Person) -> Self {
+        // https://discord.com/developers/docs/reference#image-formatting
+        let avatar = person.avatar.map(|hash| {
+            let kind = if hash.starts_with("a_") { "gif" } else { "png" };
+            format!("https://cdn.discordapp.com/avatars/{}/{hash}.{kind}", person.id)
+        });
+        Self { id: person.id, username: person.username, global_name: person.global_name, avatar }
+    }
+}

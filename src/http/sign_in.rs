@@ -1,0 +1,127 @@
+//! `/auth/…`: sign-in through Discord, and sign-out.
+
+use actix_session::Session;
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use guildstream_actors::sse_broker::EndSession;
+use serde::Deserialize;
+use url::Url;
+
+use super::{ask, error::ApiError, web::WebState};
+use crate::auth::{discord_oauth::OauthError, return_to, session::SignedIn};
+
+/// The longest code or state that is looked at; Discord's have about 30 bytes.
+const MAX_ANSWER_BYTES: usize = 512;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct LoginQuery {
+    next: Option<String>,
+    /// A demo user of the sandbox.
+    login_hint: Option<String>,
+    /// Set by our own redirect, so that a proxy that changes the Host header cannot make it a circle.
+    moved: Option<String>,
+}
+
+/// What Discord adds to the address. <https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2>
+#[derive(Debug, Deserialize)]
+pub(super) struct CallbackQuery {
+    state: String,
+    code: Option<String>,
+    error: Option<String>,
+}
+
+/// Sends the browser to Discord.
+pub(super) async fn login(
+    request: HttpRequest,
+    query: web::Query<LoginQuery>,
+    session: Session,
+    state: web::Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let public_url = &state.config.public_url;
+    if query.moved.is_none() && !is_at(&request, public_url) {
+        // The cookie would be set for this host name, and Discord sends the browser back to the other.
+        return Ok(see_other(moved_login(public_url, &query)));
+    }
+    let next = query.next.as_deref().unwrap_or("/");
+    let return_to = return_to::parse(next, public_url, state.origins().others())
+        .map_err(|error| ApiError::Invalid(error.to_string()))?;
+    let hint = query.login_hint.as_deref().filter(|_| state.config.development);
+    let begun = state.oauth.begin(hint);
+    state.sessions().begin(&session, begun.state, begun.verifier, return_to)?;
+    Ok(see_other(begun.authorize_url))
+}
+
+/// Discord sent the browser back.
+pub(super) async fn callback(
+    query: web::Query<CallbackQuery>,
+    session: Session,
+    state: web::Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let CallbackQuery { state: answered, code, error } = query.into_inner();
+    let pending = state.sessions().take_pending(&session, &answered)?;
+    let code = match (code, error) {
+        (Some(code), None) if !code.is_empty() && code.len() <= MAX_ANSWER_BYTES => code,
+        (_, Some(error)) if error == "access_denied" => return Ok(see_other(pending.return_to)),
+        (_, error) => {
+            log::warn!("[Sign-in] Discord answered without a code: {error:?}");
+            return Err(ApiError::Invalid(
+                "discord did not sign you in: begin again at /auth/login".to_owned(),
+            ));
+        }
+    };
+    let configured = &state.config.vite_discord_guild_id;
+    let (user, guilds) = state.oauth.finish(code, pending.verifier, configured).await.map_err(refusal)?;
+    let (signed_in, before) = state.sessions().start(&session, user, guilds)?;
+    log::info!("[Sign-in] User {} signed in, in {} guild(s)", signed_in.user.id, signed_in.guilds.len());
+    end_streams(&state, before).await;
+    Ok(see_other(pending.return_to))
+}
+
+/// Ends the session and its streams. Without a session there is nothing to do.
+pub(super) async fn logout(session: Session, state: web::Data<WebState>) -> HttpResponse {
+    let ended = state.sessions().end(&session);
+    session.purge();
+    end_streams(&state, ended).await;
+    HttpResponse::NoContent().finish()
+}
+
+async fn end_streams(state: &WebState, ended: Option<SignedIn>) {
+    let Some(SignedIn { sid, user, .. }) = ended else { return };
+    match ask("broker", &state.broker, EndSession { sid }).await {
+        Ok(streams) => log::info!("[Sign-in] Session of user {} ended, with {streams} stream(s)", user.id),
+        Err(error) => {
+            log::warn!("[Sign-in] Session of user {} ended, its streams perhaps not: {error}", user.id)
+        }
+    }
+}
+
+fn refusal(error: OauthError) -> ApiError {
+    log::warn!("[Sign-in] {error}");
+    match error {
+        OauthError::Refused(_) => ApiError::SignInExpired,
+        OauthError::Unavailable(_) => {
+            ApiError::Unavailable("discord does not answer: try again later".to_owned())
+        }
+        error => ApiError::Internal(error.into()),
+    }
+}
+
+/// Whether the browser asked for us by the name in `PUBLIC_URL`. What a proxy says is not asked: the name in the
+/// address bar is in Host, unless a proxy changes it, and then one more redirect does no harm.
+fn is_at(request: &HttpRequest, public_url: &Url) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    Url::parse(&format!("{}://{host}", public_url.scheme()))
+        .is_ok_and(|url| url.origin() == public_url.origin())
+}
+
+fn moved_login(public_url: &Url, query: &LoginQuery) -> Url {
+    let mut url = public_url.join("/auth/login").expect("a constant path fits every http address");
+    let parts = [("next", &query.next), ("login_hint", &query.login_hint)];
+    url.query_pairs_mut()
+        .extend_pairs(parts.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))))
+        .append_pair("moved", "1");
+    url
+}
+
+fn see_other(location: impl AsRef<str>) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((header::LOCATION, location.as_ref())).finish()
+}

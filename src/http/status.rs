@@ -1,0 +1,65 @@
+//! `GET /api/status`: what the role is doing, for people and for the page. It holds no secrets and no user data.
+
+use std::time::Instant;
+
+use actix_web::{HttpResponse, web};
+use guildstream_actors::{discord_shard, link_client, link_server, sse_broker};
+use serde::Serialize;
+
+use super::{ask, gateway::GatewayState, web::WebState};
+
+/// What both roles say of themselves.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Role {
+    role: &'static str,
+    version: &'static str,
+    uptime_s: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WebStatus {
+    #[serde(flatten)]
+    role: Role,
+    connected: bool,
+    reconnect_attempts: u32,
+    /// Missing while the actor does not answer.
+    link: Option<link_client::LinkClientState>,
+    sse: Option<sse_broker::BrokerState>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GatewayStatus {
+    #[serde(flatten)]
+    role: Role,
+    discord: Option<discord_shard::ShardState>,
+    link: Option<link_server::LinkServerState>,
+}
+
+impl Role {
+    fn new(role: &'static str, started: Instant) -> Self {
+        Self { role, version: env!("CARGO_PKG_VERSION"), uptime_s: started.elapsed().as_secs() }
+    }
+}
+
+pub(super) async fn web(state: web::Data<WebState>) -> HttpResponse {
+    let link = ask("link client", &state.link, link_client::Snapshot).await.ok();
+    let sse = ask("broker", &state.broker, sse_broker::Snapshot).await.ok();
+    HttpResponse::Ok().json(WebStatus {
+        role: Role::new("web", state.started),
+        connected: link.as_ref().is_some_and(|link| link.connected),
+        reconnect_attempts: link.as_ref().map_or(0, |link| link.reconnect_attempts),
+        link,
+        sse,
+    })
+}
+
+pub(super) async fn gateway(state: web::Data<GatewayState>) -> HttpResponse {
+    HttpResponse::Ok().json(GatewayStatus {
+        role: Role::new("gateway", state.started),
+        discord: ask("shard", &state.shard, discord_shard::Snapshot).await.ok(),
+        link: ask("link server", &state.links, link_server::Snapshot).await.ok(),
+    })
+}

@@ -1,0 +1,86 @@
+//! `GET /api/stream`: the event stream.
+//!
+//! An EventSource gives up for good on any status but 200. So a refusal that will pass is a 200 that says when to come
+//! back, and ends. <https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model>
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderName},
+    web,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use guildstream_actors::{
+    filter::Filter,
+    sse_broker::{Admission, Admit},
+    sse_session::{self, OpenStream, Viewer},
+};
+use serde::Deserialize;
+
+use super::{ask, error::ApiError, web::WebState};
+use crate::auth::session::SignedIn;
+
+/// Where EventSource puts the position it has.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// The broker does not answer: the role is about to restart.
+const RETRY_SOON: Duration = Duration::from_secs(15);
+
+/// What to stream; every part only narrows.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StreamQuery {
+    guild: Option<String>,
+    channel: Option<String>,
+    events: Option<String>,
+    /// For clients that cannot set the header.
+    last_event_id: Option<String>,
+}
+
+pub(super) async fn open(
+    request: HttpRequest,
+    query: web::Query<StreamQuery>,
+    signed_in: SignedIn,
+    state: web::Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let StreamQuery { guild, channel, events, last_event_id } = query.into_inner();
+    let configured = &state.config.vite_discord_guild_id;
+    let filter = Filter::parse(guild.as_deref(), channel.as_deref(), events.as_deref(), configured)
+        .map_err(|error| ApiError::Invalid(error.to_string()))?;
+    let guilds = signed_in.guild_ids();
+    let admit = Admit { user: signed_in.user.id, guilds: guilds.clone() };
+    match ask("broker", &state.broker, admit).await {
+        Ok(Admission::Welcome) => {}
+        Ok(Admission::NotAMember) => return Err(ApiError::NotAMember),
+        Ok(Admission::Later { reason, retry }) => return Ok(refuse(&signed_in, reason, retry)),
+        Err(error) => return Ok(refuse(&signed_in, &error.to_string(), RETRY_SOON)),
+    }
+    let header =
+        request.headers().get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let expires_at = signed_in.expires_at();
+    let viewer = Viewer { user: signed_in.user.id, sid: signed_in.sid, guilds, expires_at };
+    Ok(event_stream().streaming(sse_session::stream(OpenStream {
+        broker: state.broker.clone(),
+        viewer,
+        filter,
+        after: header.or(last_event_id),
+        limits: guildstream_actors::sse_session::StreamLimits { heartbeat: state.config.sse_heartbeat_s },
+    })))
+}
+
+fn refuse(signed_in: &SignedIn, reason: &str, retry: Duration) -> HttpResponse {
+    log::info!("[SSE] Turned user {} away for {} s: {reason}", signed_in.user.id, retry.as_secs());
+    let goodbye = sse_session::refusal(retry);
+    event_stream().streaming(stream::iter([Ok::<Bytes, actix_web::Error>(goodbye)]))
+}
+
+fn event_stream() -> actix_web::HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
+        .insert_header((header::CACHE_CONTROL, "no-cache, no-transform"))
+        // nginx would hold events back to fill a buffer.
+        .insert_header(("X-Accel-Buffering", "no"));
+    response
+}
