@@ -40,6 +40,9 @@ pub(super) async fn send(
     if command.len() > MAX_COMMAND_BYTES || LINK_ONLY.contains(&command.as_str()) {
         return Err(ApiError::UnknownCommand(command.chars().take(MAX_COMMAND_BYTES).collect()));
     }
+    if !payload.get().starts_with('{') {
+        return Err(ApiError::Invalid("payload is not a JSON object".to_owned()));
+    }
     let is_id = |id: &String| {
         (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
     };

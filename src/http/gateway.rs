@@ -7,7 +7,7 @@ use actix_web::{
     middleware::from_fn,
     web::{self, ServiceConfig},
 };
-use guildstream_actors::{discord_shard::DiscordShard, link_server::LinkServer, link_session::LinkLimits};
+use guildstream_actors::{discord_shard::DiscordShard, link_server::LinkServer};
 use secrecy::SecretString;
 
 use super::{error, get, get_stream, health, link, metrics, not_found, status};
@@ -23,8 +23,6 @@ pub struct GatewayState {
     pub links: Addr<LinkServer>,
     /// Owns the Discord socket.
     pub shard: Addr<DiscordShard>,
-    /// Limits of one link.
-    pub limits: LinkLimits,
     /// When the role started.
     pub started: Instant,
 }

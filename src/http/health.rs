@@ -29,10 +29,8 @@ pub(super) async fn gateway(state: web::Data<GatewayState>) -> HttpResponse {
         Ok(shard) => shard.ready().err(),
         Err(error) => Some(error.to_string()),
     };
-    let links = match ask("link server", &state.links, link_server::Snapshot).await {
-        Ok(links) => links.ready().err(),
-        Err(error) => Some(error.to_string()),
-    };
+    let links =
+        ask("link server", &state.links, link_server::Snapshot).await.err().map(|error| error.to_string());
     readiness([shard, links])
 }
 

@@ -17,5 +17,5 @@ pub(super) async fn open(
         log::warn!("[Gateway WS] Refused {peer}: LINK_TOKEN is missing or wrong");
         return Err(ApiError::InvalidToken.into());
     }
-    link_session::upgrade(&request, payload, state.links.clone(), state.limits.clone())
+    link_session::upgrade(&request, payload, state.links.clone())
 }

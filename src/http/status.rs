@@ -34,8 +34,18 @@ struct WebStatus {
 struct GatewayStatus {
     #[serde(flatten)]
     role: Role,
-    discord: Option<discord_shard::ShardState>,
+    /// Missing while the actor does not answer.
+    discord: Option<DiscordStatus>,
     link: Option<link_server::LinkServerState>,
+}
+
+/// The whole of Discord, which is one shard.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DiscordStatus {
+    #[serde(flatten)]
+    stage: discord_shard::Stage,
+    shards: [discord_shard::ShardState; 1],
 }
 
 impl Role {
@@ -57,9 +67,10 @@ pub(super) async fn web(state: web::Data<WebState>) -> HttpResponse {
 }
 
 pub(super) async fn gateway(state: web::Data<GatewayState>) -> HttpResponse {
+    let shard = ask("shard", &state.shard, discord_shard::Snapshot).await.ok();
     HttpResponse::Ok().json(GatewayStatus {
         role: Role::new("gateway", state.started),
-        discord: ask("shard", &state.shard, discord_shard::Snapshot).await.ok(),
+        discord: shard.map(|shard| DiscordStatus { stage: shard.stage.clone(), shards: [shard] }),
         link: ask("link server", &state.links, link_server::Snapshot).await.ok(),
     })
 }
