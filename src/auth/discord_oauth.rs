@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use guildstream_actors::snowflake::{GuildId, UserId};
+use guildstream_actors::{
+    permissions::Permissions,
+    snowflake::{GuildId, UserId},
+};
 use oauth2::{
     AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet,
     PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, TokenResponse, TokenUrl,
@@ -24,10 +27,6 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 const MAX_NAME_CHARS: usize = 32;
 /// An avatar's hash is 32 or 34 bytes.
 const MAX_AVATAR_BYTES: usize = 64;
-
-// https://discord.com/developers/docs/topics/permissions#permissions-bitwise-permission-flags
-const ADMINISTRATOR: u128 = 1 << 3;
-const MANAGE_GUILD: u128 = 1 << 5;
 
 /// Discord as the one who says who somebody is.
 #[derive(Clone, Debug)]
@@ -200,8 +199,11 @@ impl From<CurrentUser> for Person {
 impl From<CurrentUserGuild> for Membership {
     fn from(guild: CurrentUserGuild) -> Self {
         // What does not parse grants nothing.
-        let permissions = guild.permissions.and_then(|bits| bits.parse::<u128>().ok()).unwrap_or(0);
-        Self { guild: guild.id, manager: guild.owner || permissions & (ADMINISTRATOR | MANAGE_GUILD) != 0 }
+        let held =
+            guild.permissions.and_then(|bits| bits.parse().ok()).map_or(Permissions::NONE, Permissions);
+        let manages =
+            [Permissions::ADMINISTRATOR, Permissions::MANAGE_GUILD].iter().any(|one| held.contains(*one));
+        Self { guild: guild.id, manager: guild.owner || manages }
     }
 }
 

@@ -1,11 +1,14 @@
 //! `POST /api/commands`: asks Discord for something in the signed-in user's name.
 
 use actix_web::{HttpRequest, HttpResponse, error::JsonPayloadError, http::StatusCode, web};
-use guildstream_actors::link_client::{CommandError, Refusal, SendCommand};
+use guildstream_actors::{
+    link_client::{CommandError, SendCommand},
+    link_frame::Refusal,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{error::ApiError, web::WebState};
+use super::{error::ApiError, rate_limits::Who, web::WebState};
 use crate::auth::session::SignedIn;
 
 /// A message with ten full embeds has less.
@@ -36,6 +39,7 @@ pub(super) async fn send(
     signed_in: SignedIn,
     state: web::Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
+    state.rates.command.take(Who::User(signed_in.user.id))?;
     let Command { command, payload, request_id } = body.into_inner();
     if command.len() > MAX_COMMAND_BYTES || LINK_ONLY.contains(&command.as_str()) {
         return Err(ApiError::UnknownCommand(command.chars().take(MAX_COMMAND_BYTES).collect()));
@@ -50,8 +54,9 @@ pub(super) async fn send(
         let message = format!("requestId is not 1 to {MAX_REQUEST_ID_BYTES} printable ASCII characters");
         return Err(ApiError::Invalid(message));
     }
-    let command =
-        SendCommand { command, payload, actor: Some(signed_in.user.id), request_id: request_id.clone() };
+    let request_id = request_id.unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()));
+    let actor = Some(signed_in.user.id);
+    let command = SendCommand { command, payload, actor, request_id: Some(request_id.clone()) };
     // The link client has its own deadline, COMMAND_TIMEOUT_S.
     match state.link.send(command).await {
         Ok(Ok(answer)) => {
@@ -76,18 +81,25 @@ fn not_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {
     }
 }
 
-fn refusal(error: CommandError, request_id: Option<String>) -> ApiError {
+fn refusal(error: CommandError, request_id: String) -> ApiError {
     let message = error.to_string();
     let (status, code) = match error {
         CommandError::NotSent { .. } => (StatusCode::SERVICE_UNAVAILABLE, "NOT_SENT"),
         CommandError::QueueFull => (StatusCode::SERVICE_UNAVAILABLE, "QUEUE_FULL"),
         CommandError::Unanswered => (StatusCode::GATEWAY_TIMEOUT, "UNANSWERED"),
-        CommandError::Refused(refusal) => return refused(refusal),
+        CommandError::Refused(refusal) => return refused(refusal, request_id),
     };
-    ApiError::Command { status, code: code.into(), message, request_id, retry_after_s: None, discord: None }
+    ApiError::Command {
+        status,
+        code: code.into(),
+        message,
+        request_id: Some(request_id),
+        retry_after_s: None,
+        discord: None,
+    }
 }
 
-fn refused(refusal: Refusal) -> ApiError {
+fn refused(refusal: Refusal, request_id: String) -> ApiError {
     let status = match refusal.code.as_str() {
         "INVALID" => StatusCode::BAD_REQUEST,
         "MISSING_PERMISSIONS" | "FORBIDDEN" => StatusCode::FORBIDDEN,
@@ -102,7 +114,7 @@ fn refused(refusal: Refusal) -> ApiError {
         status,
         code: refusal.code.into(),
         message: refusal.message,
-        request_id: Some(refusal.request_id),
+        request_id: Some(request_id),
         retry_after_s: refusal.retry_after_s,
         discord: refusal.discord,
     }

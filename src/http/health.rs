@@ -14,8 +14,7 @@ pub(super) async fn livez() -> HttpResponse {
 /// The link is up and every core actor answers.
 pub(super) async fn web(state: web::Data<WebState>) -> HttpResponse {
     let link = match ask("link client", &state.link, link_client::Snapshot).await {
-        Ok(link) if link.connected => None,
-        Ok(link) => Some(format!("the link to the gateway role is {}", link.state)),
+        Ok(link) => link.ready().err(),
         Err(error) => Some(error.to_string()),
     };
     let broker =

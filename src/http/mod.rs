@@ -1,6 +1,7 @@
 //! The HTTP side of both roles. All routes of a role are in one place, [`web`] or [`gateway`]; each resource has a
 //! file of its own.
 
+pub mod client_address;
 pub mod commands;
 pub mod error;
 pub mod gateway;
@@ -10,6 +11,7 @@ pub mod link;
 pub mod metrics;
 pub mod origin;
 pub mod page;
+pub mod rate_limits;
 pub mod security_headers;
 pub mod session;
 pub mod sign_in;

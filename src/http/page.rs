@@ -12,22 +12,29 @@ use sha2::{Digest, Sha256};
 use super::get;
 
 struct File {
-    path: &'static str,
-    content_type: &'static str,
+    name: &'static str,
     content: &'static [u8],
 }
 
-macro_rules! file {
-    ($path:literal, $name:literal, $content_type:literal) => {
-        File {
-            path: $path,
-            content_type: $content_type,
-            content: include_bytes!(concat!("../../browser/", $name)),
-        }
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        &[$(File { name: $name, content: include_bytes!(concat!("../../browser/", $name)) }),*]
     };
 }
 
-const FILES: &[File] = &[file!("/guildstream.js", "guildstream.js", "text/javascript; charset=utf-8")];
+const FILES: &[File] = files![
+    "app.js",
+    "composer.js",
+    "describe.js",
+    "dom.js",
+    "feed.js",
+    "guildstream.js",
+    "hops.js",
+    "index.html",
+    "rooms.js",
+    "style.css",
+    "voice-roster.js",
+];
 
 /// The hash of each file's content, in the order of [`FILES`].
 static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -37,10 +44,24 @@ static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
         .collect()
 });
 
+impl File {
+    fn path(&self) -> String {
+        if self.name == "index.html" { "/".to_owned() } else { format!("/{}", self.name) }
+    }
+
+    fn content_type(&self) -> &'static str {
+        match self.name.rsplit('.').next() {
+            Some("html") => "text/html; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            _ => "text/javascript; charset=utf-8",
+        }
+    }
+}
+
 /// One route per file.
 pub(super) fn files(app: &mut ServiceConfig) {
     for (file, tag) in FILES.iter().zip(TAGS.iter()) {
-        app.service(get(file.path, move |known: Option<web::Header<IfNoneMatch>>| async move {
+        app.service(get(&file.path(), move |known: Option<web::Header<IfNoneMatch>>| async move {
             serve(file, tag, known)
         }));
     }
@@ -55,5 +76,21 @@ fn serve(file: &'static File, tag: &str, known: Option<web::Header<IfNoneMatch>>
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     // A browser keeps it and asks each time whether it is still the same: a new version shows at once.
     response.insert_header(ETag(tag)).insert_header((header::CACHE_CONTROL, "no-cache"));
-    if is_known { response.finish() } else { response.content_type(file.content_type).body(file.content) }
+    if is_known { response.finish() } else { response.content_type(file.content_type()).body(file.content) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    #[test]
+    fn every_file_of_the_page_is_served() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
+        let names =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let served = |name: &String| [".html", ".css", ".js"].iter().any(|end| name.ends_with(end));
+        let names: BTreeSet<_> = names.filter(served).collect();
+        assert_eq!(names, FILES.iter().map(|file| file.name.to_owned()).collect());
+    }
 }

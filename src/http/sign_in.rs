@@ -6,7 +6,7 @@ use guildstream_actors::sse_broker::EndSession;
 use serde::Deserialize;
 use url::Url;
 
-use super::{ask, error::ApiError, web::WebState};
+use super::{ask, client_address::client_address, error::ApiError, web::WebState};
 use crate::auth::{discord_oauth::OauthError, return_to, session::SignedIn};
 
 /// The longest code or state that is looked at; Discord's have about 30 bytes.
@@ -36,6 +36,7 @@ pub(super) async fn login(
     session: Session,
     state: web::Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
+    state.rates.sign_in.take(client_address(&request, &state.config.trusted_proxies).into())?;
     let public_url = &state.config.public_url;
     if query.moved.is_none() && !is_at(&request, public_url) {
         // The cookie would be set for this host name, and Discord sends the browser back to the other.
@@ -52,10 +53,12 @@ pub(super) async fn login(
 
 /// Discord sent the browser back.
 pub(super) async fn callback(
+    request: HttpRequest,
     query: web::Query<CallbackQuery>,
     session: Session,
     state: web::Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
+    state.rates.sign_in.take(client_address(&request, &state.config.trusted_proxies).into())?;
     let CallbackQuery { state: answered, code, error } = query.into_inner();
     let pending = state.sessions().take_pending(&session, &answered)?;
     let code = match (code, error) {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use actix_web::{HttpResponse, web};
-use guildstream_actors::{discord_shard, link_client, link_server, sse_broker};
+use guildstream_actors::{discord_shard, link_client, link_server, shard_runner, sse_broker};
 use serde::Serialize;
 
 use super::{ask, gateway::GatewayState, web::WebState};
@@ -46,6 +46,7 @@ struct DiscordStatus {
     #[serde(flatten)]
     stage: discord_shard::Stage,
     shards: [discord_shard::ShardState; 1],
+    session_start_limit: Option<shard_runner::SessionStartLimit>,
 }
 
 impl Role {
@@ -59,8 +60,8 @@ pub(super) async fn web(state: web::Data<WebState>) -> HttpResponse {
     let sse = ask("broker", &state.broker, sse_broker::Snapshot).await.ok();
     HttpResponse::Ok().json(WebStatus {
         role: Role::new("web", state.started),
-        connected: link.as_ref().is_some_and(|link| link.connected),
-        reconnect_attempts: link.as_ref().map_or(0, |link| link.reconnect_attempts),
+        connected: link.as_ref().is_some_and(link_client::LinkClientState::connected),
+        reconnect_attempts: link.as_ref().map_or(0, link_client::LinkClientState::reconnect_attempts),
         link,
         sse,
     })
@@ -70,7 +71,11 @@ pub(super) async fn gateway(state: web::Data<GatewayState>) -> HttpResponse {
     let shard = ask("shard", &state.shard, discord_shard::Snapshot).await.ok();
     HttpResponse::Ok().json(GatewayStatus {
         role: Role::new("gateway", state.started),
-        discord: shard.map(|shard| DiscordStatus { stage: shard.stage.clone(), shards: [shard] }),
+        discord: shard.map(|shard| DiscordStatus {
+            stage: shard.stage.clone(),
+            session_start_limit: shard.session_start_limit,
+            shards: [shard],
+        }),
         link: ask("link server", &state.links, link_server::Snapshot).await.ok(),
     })
 }

@@ -19,13 +19,11 @@ use guildstream_actors::{
 };
 use serde::Deserialize;
 
-use super::{ask, error::ApiError, web::WebState};
+use super::{ask, error::ApiError, rate_limits::Who, web::WebState};
 use crate::auth::session::SignedIn;
 
 /// Where EventSource puts the position it has.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// The broker does not answer: the role is about to restart.
-const RETRY_SOON: Duration = Duration::from_secs(15);
 
 /// What to stream; every part only narrows.
 #[derive(Debug, Deserialize)]
@@ -48,13 +46,16 @@ pub(super) async fn open(
     let configured = &state.config.vite_discord_guild_id;
     let filter = Filter::parse(guild.as_deref(), channel.as_deref(), events.as_deref(), configured)
         .map_err(|error| ApiError::Invalid(error.to_string()))?;
+    if let Err(wait) = state.rates.stream.check(Who::User(signed_in.user.id)) {
+        return Ok(refuse(&signed_in, "too many streams in a short time", wait + retry_soon()));
+    }
     let guilds = signed_in.guild_ids();
     let admit = Admit { user: signed_in.user.id, guilds: guilds.clone() };
     match ask("broker", &state.broker, admit).await {
         Ok(Admission::Welcome) => {}
         Ok(Admission::NotAMember) => return Err(ApiError::NotAMember),
         Ok(Admission::Later { reason, retry }) => return Ok(refuse(&signed_in, reason, retry)),
-        Err(error) => return Ok(refuse(&signed_in, &error.to_string(), RETRY_SOON)),
+        Err(error) => return Ok(refuse(&signed_in, &error.to_string(), retry_soon())),
     }
     let header =
         request.headers().get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -65,7 +66,7 @@ pub(super) async fn open(
         viewer,
         filter,
         after: header.or(last_event_id),
-        limits: guildstream_actors::sse_session::StreamLimits { heartbeat: state.config.sse_heartbeat_s },
+        queue_frames: state.config.sse_queue_frames,
     })))
 }
 
@@ -73,6 +74,11 @@ fn refuse(signed_in: &SignedIn, reason: &str, retry: Duration) -> HttpResponse {
     log::info!("[SSE] Turned user {} away for {} s: {reason}", signed_in.user.id, retry.as_secs());
     let goodbye = sse_session::refusal(retry);
     event_stream().streaming(stream::iter([Ok::<Bytes, actix_web::Error>(goodbye)]))
+}
+
+/// For refusals that are not the broker's. Spread, so that those who were refused together do not come back together.
+fn retry_soon() -> Duration {
+    Duration::from_secs(15).mul_f64(1.0 + rand::random::<f64>())
 }
 
 fn event_stream() -> actix_web::HttpResponseBuilder {

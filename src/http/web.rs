@@ -13,6 +13,7 @@ use super::{
     commands,
     error::{self, ApiError},
     gateway_control, get, get_stream, health, metrics, not_found, origin, page, post,
+    rate_limits::RateLimits,
     security_headers::security_headers,
     session, sign_in, status, stream,
 };
@@ -34,6 +35,8 @@ pub struct WebState {
     pub link: Addr<LinkClient>,
     /// Says who somebody is.
     pub oauth: DiscordOauth,
+    /// How often one may do what.
+    pub rates: RateLimits,
     /// When the role started.
     pub started: Instant,
     sessions: web::Data<Sessions>,
@@ -63,6 +66,7 @@ impl WebState {
             )?,
             sessions: web::Data::new(Sessions::new(&config.session_secret, secure, config.session_ttl_s)),
             origins: web::Data::new(origin::AllowedOrigins::new(public_url, cors_origins)),
+            rates: RateLimits::default(),
             started: Instant::now(),
             broker,
             link,
