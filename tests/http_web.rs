@@ -1,256 +1,12 @@
-//! The HTTP API of the web role over real sockets, with a Discord of three routes and actors that stand alone.
+//! The HTTP API of the web role over real sockets.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+#[path = "support/web_role.rs"]
+mod web_role;
 
-use actix::Actor;
-use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer,
-    cookie::Cookie,
-    dev::ServerHandle,
-    http::{Method, StatusCode, header::HeaderMap},
-    web,
-};
-use awc::Client;
-use guildstream::http::web::{WebState, configure};
-use guildstream_actors::{link_client::LinkClient, snowflake::GuildId, sse_broker::SseBroker};
-use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
+use actix_web::http::Method;
 use serde_json::{Value, json};
 use url::Url;
-
-const GUILD: u64 = 910_000_000_000_000_001;
-const SECRET: &str = "client-secret";
-
-/// A Discord that knows codes: each stands for a user and for the challenge its sign-in was begun with.
-#[derive(Default)]
-struct FakeDiscord {
-    codes: HashMap<String, (&'static str, String)>,
-    /// What the token route answers instead.
-    broken: Option<(u16, &'static str)>,
-}
-
-type Discord = web::Data<Mutex<FakeDiscord>>;
-
-struct Server {
-    base: Url,
-    public: Url,
-    discord: Discord,
-    handles: Vec<ServerHandle>,
-    client: Client,
-}
-
-/// A browser: it keeps one cookie.
-struct Browser<'a> {
-    server: &'a Server,
-    cookie: Option<Cookie<'static>>,
-}
-
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    #[track_caller]
-    fn refused(&self, status: u16, code: &str) {
-        assert_eq!(self.status.as_u16(), status, "{}", self.body);
-        assert_eq!(self.header("content-type"), "application/json");
-        let error = &self.json()["error"];
-        assert_eq!(error["code"], code, "{}", self.body);
-        assert!(!error["message"].as_str().unwrap().is_empty());
-        assert!(!error["requestId"].as_str().unwrap().is_empty());
-    }
-}
-
-impl Server {
-    async fn start() -> Self {
-        Self::with(|_| {}).await
-    }
-
-    async fn with(adapt: impl FnOnce(&mut Settings)) -> Self {
-        let discord = Discord::new(Mutex::default());
-        let (discord_url, discord_handle) = serve({
-            let discord = discord.clone();
-            move |app| {
-                app.app_data(discord.clone())
-                    .route("/api/v10/oauth2/token", web::post().to(token))
-                    .route("/api/v10/users/@me", web::get().to(me))
-                    .route("/api/v10/users/@me/guilds", web::get().to(guilds));
-            }
-        });
-        let mut settings = Settings { public_url: None, cors_origins: vec![], development: true };
-        adapt(&mut settings);
-        // The address is only known once it is bound, and the state only made then.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let public = settings.public_url.clone().unwrap_or_else(|| base.clone());
-        let config = settings.config(&public, &discord_url);
-        let state =
-            WebState::new(Arc::new(config), SseBroker::default().start(), LinkClient::default().start())
-                .unwrap();
-        let server = HttpServer::new(move || App::new().configure(configure(state.clone())));
-        let server = server.workers(1).disable_signals().listen(listener).unwrap().run();
-        let handles = vec![discord_handle, server.handle()];
-        actix_web::rt::spawn(server);
-        let client = Client::builder().disable_redirects().timeout(Duration::from_secs(5)).finish();
-        Self { base, public, discord, handles, client }
-    }
-
-    fn browser(&self) -> Browser<'_> {
-        Browser { server: self, cookie: None }
-    }
-
-    async fn stop(self) {
-        for handle in self.handles {
-            handle.stop(false).await;
-        }
-    }
-}
-
-struct Settings {
-    public_url: Option<Url>,
-    cors_origins: Vec<Url>,
-    development: bool,
-}
-
-impl Settings {
-    fn config(&self, public_url: &Url, discord_url: &Url) -> guildstream::config::WebConfig {
-        guildstream::config::WebConfig {
-            development: self.development,
-            vite_discord_guild_id: vec![GuildId(GUILD)],
-            discord_url: discord_url.clone(),
-            public_url: public_url.clone(),
-            discord_client_id: "1000000000000000001".into(),
-            discord_client_secret: SECRET.into(),
-            session_secret: "s".repeat(64).into(),
-            session_ttl_s: Duration::from_secs(3600),
-            redis_url: None,
-            cors_origins: self.cors_origins.clone(),
-            trusted_proxies: vec![],
-            sse_heartbeat_s: Duration::from_secs(15),
-            metrics_token: None,
-        }
-    }
-}
-
-impl Browser<'_> {
-    async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut request = self.server.client.request(method, self.server.base.join(path).unwrap().as_str());
-        for (name, value) in headers {
-            request = request.insert_header((*name, *value));
-        }
-        if let Some(cookie) = &self.cookie {
-            request = request.insert_header(("cookie", cookie.stripped().encoded().to_string()));
-        }
-        let mut response = request.send_body(body.to_owned()).await.unwrap();
-        let body = String::from_utf8(response.body().await.unwrap().to_vec()).unwrap();
-        let answer = Answer { status: response.status(), headers: response.headers().clone(), body };
-        if let Some(cookie) = answer.headers.get("set-cookie") {
-            let cookie = Cookie::parse_encoded(cookie.to_str().unwrap().to_owned()).unwrap();
-            self.cookie = (!cookie.value().is_empty()).then_some(cookie);
-        }
-        answer
-    }
-
-    async fn get(&mut self, path: &str) -> Answer {
-        self.send(Method::GET, path, &[], "").await
-    }
-
-    /// As our own page posts.
-    async fn post(&mut self, path: &str, body: &str) -> Answer {
-        let origin = self.server.public.origin().ascii_serialization();
-        let headers = [("origin", &*origin), ("x-guildstream", "1"), ("content-type", "application/json")];
-        self.send(Method::POST, path, &headers, body).await
-    }
-
-    /// Begins to sign in and lets Discord say yes; the address Discord sends the browser to.
-    async fn begin(&mut self, login: &str, user: &'static str) -> String {
-        let answer = self.get(login).await;
-        assert_eq!(answer.status, 303, "{}", answer.body);
-        let authorize = Url::parse(answer.header("location")).unwrap();
-        let query: HashMap<_, _> = authorize.query_pairs().into_owned().collect();
-        let mut discord = self.server.discord.lock().unwrap();
-        let code = format!("code-{}", discord.codes.len());
-        discord.codes.insert(code.clone(), (user, query["code_challenge"].clone()));
-        format!("/auth/callback?code={code}&state={}", query["state"])
-    }
-
-    async fn sign_in(&mut self, user: &'static str) -> Answer {
-        let callback = self.begin("/auth/login", user).await;
-        let answer = self.get(&callback).await;
-        assert_eq!(answer.status, 303, "{}", answer.body);
-        answer
-    }
-}
-
-fn serve(configure: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static) -> (Url, ServerHandle) {
-    let server = HttpServer::new(move || App::new().configure(configure.clone()));
-    let server = server.workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
-    let url = Url::parse(&format!("http://{}", server.addrs()[0])).unwrap();
-    let server = server.run();
-    let handle = server.handle();
-    actix_web::rt::spawn(server);
-    (url, handle)
-}
-
-async fn token(discord: Discord, form: web::Form<HashMap<String, String>>) -> HttpResponse {
-    let mut discord = discord.lock().unwrap();
-    if let Some((status, body)) = discord.broken {
-        return HttpResponse::build(StatusCode::from_u16(status).unwrap())
-            .content_type("application/json")
-            .body(body);
-    }
-    let refuse = |error| HttpResponse::BadRequest().json(json!({"error": error}));
-    if form["client_secret"] != SECRET || form["client_id"] != "1000000000000000001" {
-        return refuse("invalid_client");
-    }
-    let Some((user, challenge)) = discord.codes.remove(&form["code"]) else { return refuse("invalid_grant") };
-    let verifier = PkceCodeVerifier::new(form["code_verifier"].clone());
-    if PkceCodeChallenge::from_code_verifier_sha256(&verifier).as_str() != challenge {
-        return refuse("invalid_grant");
-    }
-    HttpResponse::Ok().json(
-        json!({"access_token": user, "token_type": "Bearer", "expires_in": 60, "scope": "identify guilds"}),
-    )
-}
-
-fn bearer(request: &HttpRequest) -> String {
-    request.headers().get("authorization").unwrap().to_str().unwrap().trim_start_matches("Bearer ").to_owned()
-}
-
-async fn me(request: HttpRequest) -> HttpResponse {
-    let name = bearer(&request);
-    let id = match &*name {
-        "ada" => "930000000000000001",
-        "linus" => "930000000000000003",
-        "late" => "999",
-        _ => "930000000000000004",
-    };
-    HttpResponse::Ok().json(json!({"id": id, "username": name, "avatar": "a_0f", "discriminator": "0"}))
-}
-
-async fn guilds(request: HttpRequest) -> HttpResponse {
-    let ours =
-        |owner, permissions| json!({"id": GUILD.to_string(), "owner": owner, "permissions": permissions});
-    let other = json!({"id": "5", "owner": true, "permissions": "8"});
-    HttpResponse::Ok().json(match &*bearer(&request) {
-        "ada" => vec![other, ours(true, "0")],
-        "mallory" => vec![other],
-        _ => vec![ours(false, "104324673")],
-    })
-}
+use web_role::{CLIENT_SECRET, GUILD, Server, query};
 
 #[actix_web::test]
 async fn a_browser_signs_in_is_known_and_signs_out() {
@@ -260,7 +16,7 @@ async fn a_browser_signs_in_is_known_and_signs_out() {
 
     let callback = browser.begin("/auth/login?next=/room?id=1", "ada").await;
     let answer = browser.get(&callback).await;
-    assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/room?id=1"));
+    assert_eq!((answer.status, answer.header("location")), (303, "/room?id=1"));
     let cookie = answer.header("set-cookie").to_owned();
     for part in ["guildstream_session=", "HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=3600"] {
         assert!(cookie.contains(part), "{part} in {cookie}");
@@ -270,9 +26,10 @@ async fn a_browser_signs_in_is_known_and_signs_out() {
     let session = browser.get("/api/session").await;
     assert_eq!(session.header("cache-control"), "no-store");
     let session = session.json();
-    assert_eq!(session["user"]["id"], "930000000000000001");
-    assert_eq!(session["user"]["avatar"], "https://cdn.discordapp.com/avatars/930000000000000001/a_0f.gif");
-    assert_eq!(session["guilds"], json!([{"id": GUILD.to_string(), "manager": true}]));
+    let id = session["user"]["id"].as_str().unwrap();
+    assert_eq!(session["user"]["username"], "ada");
+    assert_eq!(session["user"]["avatar"], format!("https://cdn.discordapp.com/avatars/{id}/a_0f.gif"));
+    assert_eq!(session["guilds"], json!([{"id": GUILD, "manager": true}]));
     assert!(session["expiresAt"].as_u64().unwrap() > 1_700_000_000_000);
 
     let copy = browser.cookie.clone();
@@ -286,15 +43,12 @@ async fn a_browser_signs_in_is_known_and_signs_out() {
 
 #[actix_web::test]
 async fn with_https_the_cookie_is_bound_to_the_host() {
-    let server = Server::with(|settings| {
-        settings.public_url = Some(Url::parse("https://stream.example").unwrap());
-        settings.development = false;
-    });
-    let server = server.await;
+    let server =
+        Server::with(&[("PUBLIC_URL", "https://stream.example"), ("GUILDSTREAM_ENV", "production")]).await;
     let mut browser = server.browser();
     let moved = browser.get("/auth/login?next=/x&login_hint=ada").await;
     let expected = "https://stream.example/auth/login?next=%2Fx&login_hint=ada&moved=1";
-    assert_eq!((moved.status.as_u16(), moved.header("location")), (303, expected));
+    assert_eq!((moved.status, moved.header("location")), (303, expected));
     assert_eq!(moved.header("set-cookie"), "", "no cookie for another host name");
 
     let answer =
@@ -304,7 +58,7 @@ async fn with_https_the_cookie_is_bound_to_the_host() {
     assert!(!cookie.contains("Domain"), "{cookie}");
     assert!(answer.header("strict-transport-security").starts_with("max-age="));
     let authorize = Url::parse(answer.header("location")).unwrap();
-    let query: HashMap<_, _> = authorize.query_pairs().into_owned().collect();
+    let query = query(authorize.as_str());
     assert_eq!(authorize.path(), "/oauth2/authorize");
     assert_eq!(query["redirect_uri"], "https://stream.example/auth/callback");
     assert_eq!(query["scope"], "identify guilds");
@@ -345,7 +99,7 @@ async fn a_sign_in_that_was_forged_replayed_or_refused_signs_nobody_in() {
     let callback = browser.begin("/auth/login?next=/home", "ada").await;
     let denied = callback.split_once('&').unwrap().1;
     let answer = browser.get(&format!("/auth/callback?error=access_denied&{denied}")).await;
-    assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/home"));
+    assert_eq!((answer.status, answer.header("location")), (303, "/home"));
     browser.get("/api/session").await.refused(401, "NO_SESSION");
     server.stop().await;
 }
@@ -362,18 +116,22 @@ async fn trouble_at_discord_is_told_without_secrets() {
         (400, r#"{"error": "invalid_grant"}"#, 400, "SIGN_IN_EXPIRED"),
     ];
     for (answered, body, status, code) in cases {
-        server.discord.lock().unwrap().broken = Some((answered, body));
+        server.world.lock().unwrap().token_answer = Some((answered, body));
         let mut browser = server.browser();
         let callback = browser.begin("/auth/login", "ada").await;
         let answer = browser.get(&callback).await;
         answer.refused(status, code);
-        assert!(!answer.body.contains(SECRET) && !answer.body.contains("invalid_client"), "{}", answer.body);
+        assert!(
+            !answer.body.contains(CLIENT_SECRET) && !answer.body.contains("invalid_client"),
+            "{}",
+            answer.body
+        );
     }
     server.stop().await;
 }
 
 #[actix_web::test]
-async fn a_stream_opens_for_members_alone_and_passing_refusals_are_200() {
+async fn a_stream_opens_for_signed_in_members_alone() {
     let server = Server::start().await;
     let mut browser = server.browser();
     browser.get("/api/stream").await.refused(401, "NO_SESSION");
@@ -381,19 +139,56 @@ async fn a_stream_opens_for_members_alone_and_passing_refusals_are_200() {
     browser.get("/api/stream").await.refused(403, "NOT_A_MEMBER");
     browser.sign_in("linus").await;
     browser.get("/api/stream?guild=5").await.refused(400, "INVALID");
+    browser.get("/api/stream?channel=general").await.refused(400, "INVALID");
 
-    let stream = browser.send(Method::GET, "/api/stream?lastEventId=a", &[("last-event-id", "b")], "").await;
-    assert_eq!(stream.status, 200);
-    assert_eq!(stream.header("content-type"), "text/event-stream");
-    assert_eq!(stream.header("cache-control"), "no-cache, no-transform");
-    assert_eq!(stream.header("x-accel-buffering"), "no");
-    assert!(stream.body.contains(r#"Some("b")"#), "the header wins over the query: {}", stream.body);
+    let position = "00000000000000ab-7";
+    let (headers, mut stream) = browser.stream(&[("last-event-id", position)]).await;
+    let expected = [
+        ("content-type", "text/event-stream"),
+        ("cache-control", "no-cache, no-transform"),
+        ("x-accel-buffering", "no"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(headers.get(name).unwrap(), value);
+    }
+    assert!(!headers.contains_key("content-encoding") && !headers.contains_key("content-length"));
+    let hello = stream.until("\n\n").await;
+    assert!(hello.starts_with("retry: ") && hello.contains(&format!("\nid: {position}\n")), "{hello}");
+    assert!(hello.contains(r#""type":"ack","event":"connected""#), "{hello}");
+    server.stop().await;
+}
 
-    browser.sign_in("late").await;
-    let refusal = browser.get("/api/stream").await;
-    assert_eq!(refusal.status, 200);
-    assert_eq!(refusal.header("content-type"), "text/event-stream");
-    assert_eq!(refusal.body, "retry: 60000\n\n");
+#[actix_web::test]
+async fn signing_out_ends_the_streams_of_that_session_alone() {
+    let server = Server::start().await;
+    let (mut phone, mut laptop) = (server.browser(), server.browser());
+    phone.sign_in("linus").await;
+    laptop.sign_in("linus").await;
+    let (_, mut on_phone) = phone.stream(&[]).await;
+    let (_, mut on_laptop) = laptop.stream(&[]).await;
+    on_phone.until("connected").await;
+    on_laptop.until("connected").await;
+    assert_eq!(phone.post("/auth/logout", "").await.status, 204);
+    on_phone.rest().await;
+    let status = laptop.get("/api/status").await.json();
+    assert_eq!(status["sse"]["sessions"], 1, "{status}");
+    server.stop().await;
+}
+
+#[actix_web::test]
+async fn a_passing_refusal_of_a_stream_is_200_and_a_long_retry() {
+    let server = Server::with(&[("SSE_MAX_SESSIONS_PER_USER", "1")]).await;
+    let mut browser = server.browser();
+    browser.sign_in("linus").await;
+    let (_, mut first) = browser.stream(&[]).await;
+    first.until("connected").await;
+    // The second is one too many; after a while all of them are too many in a short time.
+    for _ in 0..60 {
+        let refusal = browser.get("/api/stream").await;
+        assert_eq!((refusal.status, refusal.header("content-type")), (200, "text/event-stream"));
+        let retry = refusal.body.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix("\n\n"));
+        assert!(retry.unwrap().parse::<u64>().unwrap() >= 15_000, "{:?}", refusal.body);
+    }
     server.stop().await;
 }
 
@@ -406,12 +201,6 @@ async fn commands_are_answered_with_the_status_that_fits() {
         .await
         .refused(401, "NO_SESSION");
     browser.sign_in("ada").await;
-    let down =
-        browser.post("/api/commands", r#"{"command":"send_message","payload":{},"requestId":"r1"}"#).await;
-    down.refused(503, "NOT_SENT");
-    assert_eq!(down.json()["error"]["requestId"], "r1");
-
-    assert_eq!(browser.post("/api/gateway/connect", "").await.status, 204);
     let body =
         r#"{"command":"send_message","payload":{"n": 1.50, "id": 123456789012345678901},"requestId":"r2"}"#;
     let accepted = browser.post("/api/commands", body).await;
@@ -431,17 +220,42 @@ async fn commands_are_answered_with_the_status_that_fits() {
         ("OUTCOME_UNKNOWN", 504),
         ("TIMEOUT", 504),
     ] {
-        let body = format!(r#"{{"command":"refuse_{code}","payload":{{"code": 50013}},"requestId":"r3"}}"#);
+        // Each has an allowance of their own.
+        browser.sign_in(code).await;
+        let body = format!(r#"{{"command":"refuse_{code}","payload":{{}},"requestId":"r3"}}"#);
         let answer = browser.post("/api/commands", &body).await;
         answer.refused(status, code);
+        assert_eq!(answer.json()["error"]["requestId"], "r3");
         assert_eq!(answer.header("retry-after"), if code == "RATE_LIMITED" { "2" } else { "" });
-        let discord = &answer.json()["error"]["discord"];
-        assert_eq!(discord, &if code == "DISCORD_ERROR" { json!({"code": 50013}) } else { Value::Null });
+        let discord =
+            if code == "DISCORD_ERROR" { json!({"status": 403, "code": 50013}) } else { Value::Null };
+        assert_eq!(answer.json()["error"]["discord"], discord);
     }
     for question in ["viewer", "guild", "voice_snapshot"] {
         let body = format!(r#"{{"command":"{question}","payload":{{}}}}"#);
         browser.post("/api/commands", &body).await.refused(404, "UNKNOWN_COMMAND");
     }
+    server.stop().await;
+}
+
+#[actix_web::test]
+async fn a_flood_of_commands_is_its_users_own_trouble() {
+    let server = Server::start().await;
+    let (mut ada, mut linus) = (server.browser(), server.browser());
+    ada.sign_in("ada").await;
+    linus.sign_in("linus").await;
+    let body = r#"{"command":"send_message","payload":{}}"#;
+    let mut answer = ada.post("/api/commands", body).await;
+    // One comes back each second, so that a slow machine may need some more.
+    for _ in 0..100 {
+        if answer.status != 200 {
+            break;
+        }
+        answer = ada.post("/api/commands", body).await;
+    }
+    answer.refused(429, "RATE_LIMITED");
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert_eq!(linus.post("/api/commands", body).await.status, 200);
     server.stop().await;
 }
 
@@ -464,7 +278,8 @@ async fn bodies_that_are_broken_or_too_large_are_refused() {
         (&deep, 400, "INVALID"),
         (&large, 413, "TOO_LARGE"),
     ];
-    for (body, status, code) in cases {
+    for (n, (body, status, code)) in cases.into_iter().enumerate() {
+        browser.sign_in(&format!("user {n}")).await;
         browser.post("/api/commands", body).await.refused(status, code);
     }
     let form = [
@@ -479,15 +294,36 @@ async fn bodies_that_are_broken_or_too_large_are_refused() {
 #[actix_web::test]
 async fn the_link_is_managed_by_who_may_manage_the_guild() {
     let server = Server::start().await;
-    let mut browser = server.browser();
+    let (mut ada, mut linus, mut nobody) = (server.browser(), server.browser(), server.browser());
+    ada.sign_in("ada").await;
+    linus.sign_in("linus").await;
     for path in ["/api/gateway/connect", "/api/gateway/disconnect"] {
-        browser.cookie = None;
-        browser.post(path, "").await.refused(401, "NO_SESSION");
-        browser.sign_in("linus").await;
-        browser.post(path, "").await.refused(403, "MISSING_PERMISSIONS");
-        browser.sign_in("ada").await;
-        assert_eq!(browser.post(path, "{}").await.status, 204);
+        nobody.post(path, "").await.refused(401, "NO_SESSION");
+        linus.post(path, "").await.refused(403, "MISSING_PERMISSIONS");
     }
+    // A disconnect stays until connect; meanwhile the guild list of the sign-in decides.
+    assert_eq!(ada.post("/api/gateway/disconnect", "{}").await.status, 204);
+    server.until_ready(503).await;
+    assert_eq!(ada.get("/api/status").await.json()["link"]["state"], "disconnected");
+    let down =
+        linus.post("/api/commands", r#"{"command":"send_message","payload":{},"requestId":"r1"}"#).await;
+    down.refused(503, "NOT_SENT");
+    assert_eq!(down.json()["error"]["requestId"], "r1");
+    linus.post("/api/gateway/connect", "").await.refused(403, "MISSING_PERMISSIONS");
+    assert_eq!(ada.post("/api/gateway/connect", "").await.status, 204);
+    server.until_ready(200).await;
+
+    // What Discord says now goes before what it said at sign-in.
+    let id = |session: Value| session["user"]["id"].as_str().unwrap().to_owned();
+    let manager = |browser_id: String, permissions: &str| {
+        let guild = json!({"guildId": GUILD, "permissions": permissions, "channels": []});
+        json!({"userId": browser_id, "guilds": [guild]})
+    };
+    let demoted = manager(id(ada.get("/api/session").await.json()), "1024");
+    let promoted = manager(id(linus.get("/api/session").await.json()), "32");
+    server.world.lock().unwrap().viewers = Some(json!({"viewers": [demoted, promoted]}));
+    ada.post("/api/gateway/disconnect", "").await.refused(403, "MISSING_PERMISSIONS");
+    assert_eq!(linus.post("/api/gateway/disconnect", "").await.status, 204);
     server.stop().await;
 }
 
@@ -495,34 +331,36 @@ async fn the_link_is_managed_by_who_may_manage_the_guild() {
 async fn health_and_status_say_what_is_up() {
     let server = Server::start().await;
     let mut browser = server.browser();
-    assert_eq!(browser.get("/livez").await.status, 200);
-    for path in ["/readyz", "/healthz"] {
-        let answer = browser.get(path).await;
-        assert_eq!(answer.status, 503);
-        assert!(answer.json()["reasons"][0].as_str().unwrap().contains("link"), "{}", answer.body);
-    }
-    browser.sign_in("ada").await;
-    browser.post("/api/gateway/connect", "").await;
-    assert_eq!(browser.get("/readyz").await.status, 200);
     let status = browser.get("/api/status").await.json();
     assert_eq!(status["role"], "web");
     assert_eq!(status["connected"], true);
     assert_eq!(status["reconnectAttempts"], 0);
     assert!(status["uptimeS"].is_u64() && status["version"].is_string());
-    assert!(status["link"]["state"].is_string() && status["sse"]["sessions"].is_u64(), "{status}");
+    assert_eq!(status["link"]["state"], "live");
+    assert_eq!(status["link"]["maxAttempts"], 10);
+    assert!(status["sse"]["sessions"].is_u64(), "{status}");
     let metrics = browser.get("/metrics").await;
     assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
     assert!(metrics.body.contains("\nguildstream_link_connected 1\n"), "{}", metrics.body);
     let forwarded = browser.send(Method::GET, "/metrics", &[("x-forwarded-for", "192.0.2.1")], "").await;
     forwarded.refused(401, "INVALID_TOKEN");
+
+    browser.sign_in("ada").await;
+    browser.post("/api/gateway/disconnect", "").await;
+    server.until_ready(503).await;
+    assert_eq!(browser.get("/livez").await.status, 200);
+    for path in ["/readyz", "/healthz"] {
+        let answer = browser.get(path).await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.json()["reasons"], json!(["link: disconnected"]));
+    }
+    assert_eq!(browser.get("/api/status").await.json()["connected"], false);
     server.stop().await;
 }
 
 #[actix_web::test]
 async fn every_answer_has_the_same_manners() {
-    let server =
-        Server::with(|settings| settings.cors_origins = vec![Url::parse("https://app.example").unwrap()]);
-    let server = server.await;
+    let server = Server::with(&[("CORS_ORIGINS", "https://app.example")]).await;
     let mut browser = server.browser();
     browser.get("/nothing").await.refused(404, "NOT_FOUND");
     browser.get("/api/nothing").await.refused(404, "NOT_FOUND");
@@ -573,8 +411,8 @@ async fn the_page_is_served_once_and_then_asked_after() {
     assert_eq!(module.header("cache-control"), "no-cache");
     let tag = module.header("etag").to_owned();
     let again = browser.send(Method::GET, "/guildstream.js", &[("if-none-match", &tag)], "").await;
-    assert_eq!((again.status.as_u16(), &*again.body), (304, ""));
+    assert_eq!((again.status, &*again.body), (304, ""));
     let head = browser.send(Method::HEAD, "/guildstream.js", &[], "").await;
-    assert_eq!((head.status.as_u16(), &*head.body), (200, ""));
+    assert_eq!((head.status, &*head.body), (200, ""));
     server.stop().await;
 }

@@ -55,12 +55,14 @@ pub(super) async fn send(
         return Err(ApiError::Invalid(message));
     }
     let request_id = request_id.unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()));
-    let actor = Some(signed_in.user.id);
-    let command = SendCommand { command, payload, actor, request_id: Some(request_id.clone()) };
+    let user = signed_in.user.id;
+    // Ids are the callers' own choice: over the link, which all of them share, the user's id keeps them apart.
+    let link_id = Some(format!("{user}:{request_id}"));
+    let command = SendCommand { command, payload, actor: Some(user), request_id: link_id };
     // The link client has its own deadline, COMMAND_TIMEOUT_S.
     match state.link.send(command).await {
         Ok(Ok(answer)) => {
-            Ok(HttpResponse::Ok().json(Accepted { request_id: &answer.request_id, data: &answer.data }))
+            Ok(HttpResponse::Ok().json(Accepted { request_id: &request_id, data: &answer.data }))
         }
         Ok(Err(error)) => Err(refusal(error, request_id)),
         Err(error) => Err(ApiError::Unavailable(format!("the link client does not answer: {error}"))),

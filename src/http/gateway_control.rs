@@ -2,10 +2,13 @@
 
 use actix_web::{HttpResponse, web};
 use guildstream_actors::{
-    link_client::{Connect, Disconnect},
+    link_client::{Connect, Disconnect, SendCommand},
+    link_frame::raw,
     permissions::Permissions,
-    sse_broker::GuildPermissions,
+    questions::Viewers,
+    snowflake::UserId,
 };
+use serde_json::json;
 
 use super::{ask, error::ApiError, rate_limits::Who, web::WebState};
 use crate::auth::session::SignedIn;
@@ -32,15 +35,26 @@ pub(super) async fn disconnect(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// What Discord says now decides; while that cannot be known, what it said at sign-in.
 async fn may_manage(signed_in: &SignedIn, state: &WebState) -> Result<(), ApiError> {
     let user = signed_in.user.id;
     state.rates.command.take(Who::User(user))?;
-    let manages = match ask("broker", &state.broker, GuildPermissions { user }).await {
-        Ok(Some(guilds)) => {
-            guilds.iter().any(|(_, permissions)| permissions.contains(Permissions::MANAGE_GUILD))
-        }
-        Ok(None) | Err(_) => signed_in.is_manager(),
+    let manages = match manages_now(user, state).await {
+        Some(manages) => manages,
+        // Otherwise the link could never be connected again.
+        None => signed_in.is_manager(),
     };
     if manages { Ok(()) } else { Err(ApiError::MissingPermission("Manage Server")) }
+}
+
+/// What Discord says; none while the link is down or the gateway cannot tell.
+async fn manages_now(user: UserId, state: &WebState) -> Option<bool> {
+    let payload = raw(&json!({"userIds": [user]}));
+    let viewer = SendCommand { command: "viewer".to_owned(), payload, actor: None, request_id: None };
+    let answer = state.link.send(viewer).await.ok()?.ok()?;
+    let answer: Viewers = serde_json::from_str(answer.data.get()).ok()?;
+    let viewer = answer.viewers.into_iter().find(|viewer| viewer.user_id == user)?;
+    let configured = &state.config.vite_discord_guild_id;
+    let mut guilds = viewer.guilds.iter().filter(|guild| configured.contains(&guild.guild_id));
+    let manages = guilds.any(|guild| guild.permissions.contains(Permissions::MANAGE_GUILD));
+    (manages || viewer.unknown.is_empty()).then_some(manages)
 }
