@@ -45,7 +45,9 @@ impl Gateway {
     /// A gateway whose Discord is not there: dispatches are published by the test.
     async fn start(replay: RingLimits) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = Arc::new(HttpBuilder::new("token").proxy("http://127.0.0.1:9").ratelimiter_disabled(true).build());
+        let http = Arc::new(
+            HttpBuilder::new("token").proxy("http://127.0.0.1:9").ratelimiter_disabled(true).build(),
+        );
         let guilds = vec![GuildId(GUILD)];
         let links = LinkServer::new(LinkServerSettings { guilds, replay, http: Arc::clone(&http) }).start();
         let settings = ShardSettings { token: "token".into(), intents: 0, http };
@@ -69,7 +71,8 @@ impl Gateway {
 
     async fn publish(&mut self, t: &str, d: impl Into<Bytes>) {
         self.seq += 1;
-        let position = Position { session: Arc::clone(&self.session), resume_url: "ws://x".into(), seq: self.seq };
+        let position =
+            Position { session: Arc::clone(&self.session), resume_url: "ws://x".into(), seq: self.seq };
         let dispatch = Dispatch { position, t: t.to_owned(), d: d.into(), ts: 1, lost_before: false };
         self.links.send(Publish { shard: 0, dispatch }).await.unwrap();
     }
@@ -176,7 +179,8 @@ async fn every_payload_of_the_corpus_crosses_the_link_byte_for_byte_in_order_and
     assert_eq!(hello["type"], "ack");
     assert_eq!(hello["data"]["protocol"], 1);
     assert_eq!(hello["data"]["message"], "Connected to Discord Gateway service");
-    let sent: Vec<_> = CORPUS.lines().map(|line| split(&Bytes::from_static(line.as_bytes())).unwrap()).collect();
+    let sent: Vec<_> =
+        CORPUS.lines().map(|line| split(&Bytes::from_static(line.as_bytes())).unwrap()).collect();
     // READY and RESUMED steer sessions; the test's own session goes on.
     for dispatch in &sent[2..] {
         gateway.publish(dispatch.t.as_deref().unwrap(), dispatch.d.clone()).await;
@@ -208,7 +212,8 @@ async fn a_peer_with_a_position_gets_all_after_it_before_anything_live() {
     }
     let mut live = gateway.connect(None).await;
     let hello = live.json().await;
-    let (oldest, latest) = (hello["data"]["oldestId"].as_str().unwrap(), hello["data"]["latestId"].as_str().unwrap());
+    let (oldest, latest) =
+        (hello["data"]["oldestId"].as_str().unwrap(), hello["data"]["latestId"].as_str().unwrap());
     assert!(oldest.ends_with("-3") && latest.ends_with("-8"), "{hello}");
     let epoch = latest.rsplit_once('-').unwrap().0;
     for (after, complete, first) in [
@@ -262,9 +267,15 @@ async fn bad_frames_cost_their_sender_an_error_or_the_link_and_nobody_else_anyth
     for garbage in ["", "garbage", "{}", r#"{"type":"event","data":{"event":"X","payload":1}}"#, "[[[[[[[["] {
         bad.send(garbage).await;
         let error = bad.json().await;
-        assert_eq!((&error["type"], &error["data"]["code"]), (&json!("error"), &json!("INVALID")), "{garbage}");
+        assert_eq!(
+            (&error["type"], &error["data"]["code"]),
+            (&json!("error"), &json!("INVALID")),
+            "{garbage}"
+        );
     }
-    let ask = |command: &str| json!({"type":"command","requestId":"r","data":{"command":command,"payload":{}}}).to_string();
+    let ask = |command: &str| {
+        json!({"type":"command","requestId":"r","data":{"command":command,"payload":{}}}).to_string()
+    };
     bad.send(ask("dance")).await;
     let error = bad.json().await;
     assert_eq!((&error["requestId"], &error["data"]["code"]), (&json!("r"), &json!("UNKNOWN_COMMAND")));
@@ -292,7 +303,10 @@ async fn an_event_of_16_mib_crosses_and_a_larger_one_becomes_a_gap_under_its_id(
     let text = peer.next().await.unwrap();
     assert!(text.len() > MAX_FRAME - 200);
     let gap = peer.json().await;
-    assert_eq!((&gap["type"], &gap["data"]["event"], &gap["data"]["bytes"]), (&json!("gap"), &json!("X"), &json!(MAX_FRAME)));
+    assert_eq!(
+        (&gap["type"], &gap["data"]["event"], &gap["data"]["bytes"]),
+        (&json!("gap"), &json!("X"), &json!(MAX_FRAME))
+    );
     assert!(gap["id"].as_str().unwrap().ends_with("-2"));
     assert_eq!(peer.json().await["data"]["payload"], 3);
     gateway.stop().await;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use actix::{Actor as _, Supervisor};
+use actix::Supervisor;
 use actix_web::{App, HttpServer, web};
 use guildstream_actors::{
     discord_shard::{self, DiscordShard},
