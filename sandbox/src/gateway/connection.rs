@@ -1,0 +1,354 @@
+//! One WebSocket connection, from HELLO to its end.
+//!
+//! The task reads its session's dispatches at its own pace from the hub, so a slow client holds nobody up and nothing
+//! queues for it but the session's bounded replay.
+
+use std::{
+    collections::VecDeque,
+    net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix_web::web;
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, MessageStream, Session};
+use serde_json::json;
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{sleep, sleep_until, timeout},
+};
+
+use super::{
+    codec::{Codec, Outgoing},
+    command::{self, Allowed, Close, Command},
+    hub::{Identify, Link, Order, ResumeError},
+};
+use crate::{
+    discord::{Discord, Inner},
+    world::{SelfState, id::Id, json_text},
+};
+
+/// Payloads a client may send within [`SENDS_WINDOW`].
+const SENDS: usize = 120;
+const SENDS_WINDOW: Duration = Duration::from_secs(60);
+/// Dispatches taken from the replay at a time, so that orders and commands get their turn.
+const BATCH: usize = 64;
+/// A peer that accepts no byte for this long is gone.
+const WRITE_WITHIN: Duration = Duration::from_secs(60);
+/// How long a closed connection waits for the client's own close frame.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// Orders waiting for a connection at most; more are dropped, since nobody could have seen them take effect.
+const ORDERS: usize = 64;
+
+static NEXT_LINK: AtomicU64 = AtomicU64::new(1);
+
+/// A client's connection and what it has been through.
+pub(crate) struct Connection {
+    discord: web::Data<Discord>,
+    socket: Session,
+    messages: AggregatedMessageStream,
+    codec: Codec,
+    resume_url: String,
+    link: Link,
+    orders: mpsc::Receiver<Order>,
+    /// Set by IDENTIFY or RESUME.
+    session: Option<String>,
+    /// The last dispatch that was sent.
+    seq: u64,
+    /// When the client sent its latest payloads.
+    sends: VecDeque<Instant>,
+    last_heartbeat: Instant,
+}
+
+/// Why a connection ends.
+enum End {
+    /// This side closes it.
+    Close(u16, &'static str),
+    /// The client closed it, or it broke.
+    Gone,
+}
+
+impl From<Close> for End {
+    fn from(close: Close) -> Self {
+        Self::Close(close as u16, close.reason())
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(
+        discord: web::Data<Discord>,
+        socket: Session,
+        messages: MessageStream,
+        raw: Arc<TcpStream>,
+        codec: Codec,
+        resume_url: String,
+    ) -> Self {
+        let (sender, orders) = mpsc::channel(ORDERS);
+        let link = Link {
+            id: NEXT_LINK.fetch_add(1, Ordering::Relaxed),
+            orders: sender,
+            wake: Arc::new(Notify::new()),
+            socket: raw,
+        };
+        Self {
+            discord,
+            socket,
+            messages: messages.aggregate_continuations(),
+            codec,
+            resume_url,
+            link,
+            orders,
+            session: None,
+            seq: 0,
+            sends: VecDeque::new(),
+            last_heartbeat: Instant::now(),
+        }
+    }
+
+    /// Serves the connection until it ends; `refused` closes it at once.
+    pub(crate) async fn serve(mut self, refused: Option<Close>) {
+        let end = match refused {
+            Some(close) => close.into(),
+            None => self.run().await,
+        };
+        if let Some(id) = &self.session {
+            self.discord.with(|inner| inner.hub.detach(id, self.link.id));
+        }
+        if let End::Close(code, reason) = end {
+            let reason = CloseReason { code: CloseCode::Other(code), description: Some(reason.to_owned()) };
+            if self.socket.close(Some(reason)).await.is_ok() {
+                // Closing with bytes unread would reset the connection and could lose the close frame.
+                let drained = async { while let Some(Ok(_)) = self.messages.recv().await {} };
+                let _ = timeout(CLOSE_WITHIN, drained).await;
+            }
+        }
+        self.link.cut();
+    }
+
+    async fn run(&mut self) -> End {
+        let interval = self.discord.config.heartbeat_interval;
+        let hello = json!({
+            "t": null, "s": null, "op": 10,
+            "d": { "heartbeat_interval": interval.as_millis() as u64, "_trace": ["[\"guildstream-sandbox\",{}]"] },
+        });
+        if let Err(end) = self.send(hello.to_string()).await {
+            return end;
+        }
+        let wake = self.link.wake.clone();
+        loop {
+            let deadline = self.last_heartbeat + interval + interval / 2;
+            let step = tokio::select! {
+                message = self.messages.recv() => match message {
+                    Some(Ok(message)) => self.hear(message).await,
+                    // Larger than any payload may be, or no WebSocket at all.
+                    Some(Err(_)) => Err(Close::DecodeError.into()),
+                    None => Err(End::Gone),
+                },
+                Some(order) = self.orders.recv() => self.obey(order).await,
+                () = wake.notified() => self.send_news().await,
+                () = sleep_until(deadline.into()) => {
+                    self.end_session();
+                    Err(Close::SessionTimedOut.into())
+                }
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: AggregatedMessage) -> Result<(), End> {
+        match message {
+            AggregatedMessage::Text(text) => self.receive(text.as_bytes()).await,
+            // hikari sends JSON in binary frames.
+            AggregatedMessage::Binary(bytes) => self.receive(&bytes).await,
+            AggregatedMessage::Ping(payload) => self.socket.pong(&payload).await.map_err(|_| End::Gone),
+            AggregatedMessage::Pong(_) => Ok(()),
+            AggregatedMessage::Close(reason) => {
+                let code = reason.as_ref().map(|reason| u16::from(reason.code));
+                if matches!(code, Some(1000 | 1001)) {
+                    self.end_session();
+                }
+                let _ = self.socket.clone().close(reason).await;
+                Err(End::Gone)
+            }
+        }
+    }
+
+    async fn receive(&mut self, text: &[u8]) -> Result<(), End> {
+        let now = Instant::now();
+        while self.sends.front().is_some_and(|sent| now.duration_since(*sent) >= SENDS_WINDOW) {
+            self.sends.pop_front();
+        }
+        if self.sends.len() >= SENDS {
+            return Err(Close::RateLimited.into());
+        }
+        self.sends.push_back(now);
+        let allowed = self
+            .discord
+            .with(|inner| Allowed { privileged: inner.privileged_intents, shards: inner.shards_required });
+        match command::parse(text, self.session.is_some(), allowed)? {
+            Command::Heartbeat => {
+                self.last_heartbeat = now;
+                self.discord.with(|inner| inner.hub.heartbeats += 1);
+                self.send(r#"{"t":null,"s":null,"op":11,"d":null}"#.to_owned()).await
+            }
+            Command::Identify { intents, shard, large_threshold, compress } => {
+                if compress {
+                    self.codec.compress_payloads();
+                }
+                self.identify(&Identify { intents, shard, large_threshold }).await
+            }
+            Command::Resume { session, seq } => self.resume(session, seq).await,
+            command => {
+                self.discord.with(|inner| self.carry_out(inner, command));
+                Ok(())
+            }
+        }
+    }
+
+    async fn identify(&mut self, identify: &Identify) -> Result<(), End> {
+        let every = self.discord.config.identify_interval;
+        let bucket =
+            identify.shard.map_or(0, |(id, _)| id) % u64::from(self.discord.config.max_concurrency.max(1));
+        let session = self.discord.with(|inner| {
+            inner.hub.may_identify(bucket, every, Instant::now()).then(|| {
+                let Inner { hub, world, .. } = inner;
+                hub.identify(world, identify, self.link.clone(), &self.resume_url)
+            })
+        });
+        match session {
+            Some(id) => {
+                log::info!("[Sandbox] session {id} began");
+                self.session = Some(id);
+                self.send_news().await
+            }
+            None => self.invalidate(false).await,
+        }
+    }
+
+    async fn resume(&mut self, id: String, seq: u64) -> Result<(), End> {
+        let (resumed, repeats) = self.discord.with(|inner| {
+            let resumed = inner.hub.resume(&id, seq, self.link.clone());
+            let repeats = if resumed.is_ok() { inner.faults.take_repeats() } else { 0 };
+            (resumed, repeats)
+        });
+        match resumed {
+            Ok(()) => {
+                log::info!("[Sandbox] session {id} resumed after {seq}");
+                let reached = self.discord.with(|inner| {
+                    let from = seq.saturating_sub(repeats);
+                    inner.hub.session(&id).is_some_and(|session| session.replay.reaches(from)).then_some(from)
+                });
+                self.seq = reached.unwrap_or(seq);
+                self.session = Some(id);
+                self.send_news().await
+            }
+            Err(ResumeError::Stale) => self.invalidate(false).await,
+            Err(ResumeError::InvalidSeq) => Err(Close::InvalidSeq.into()),
+        }
+    }
+
+    /// Does what an authenticated client asks for; whatever comes of it arrives as dispatches.
+    fn carry_out(&self, inner: &mut Inner, command: Command) {
+        let bot = inner.world.application.bot;
+        let Some(id) = &self.session else { return };
+        match command {
+            Command::PresenceUpdate { status } => {
+                let guilds: Vec<Id> = inner.world.guilds.keys().copied().collect();
+                for guild in guilds {
+                    inner.world.set_status(guild, bot, status);
+                }
+            }
+            Command::VoiceStateUpdate { guild, channel, mute, deaf } => {
+                inner.world.seat_bot(
+                    guild,
+                    channel,
+                    SelfState { mute: Some(mute), deaf: Some(deaf), ..SelfState::default() },
+                );
+            }
+            Command::RequestGuildMembers { guild, request } => {
+                let Inner { world, hub, .. } = inner;
+                let (Some(guild), Some(session)) = (world.guilds.get(&guild), hub.session(id)) else {
+                    return;
+                };
+                for chunk in world.member_chunks(guild, &session.entitled(request)) {
+                    session.tell("\"GUILD_MEMBERS_CHUNK\"".into(), chunk);
+                }
+            }
+            Command::RequestSoundboardSounds { guilds } => {
+                let Some(session) = inner.hub.session(id) else { return };
+                for guild in guilds {
+                    let data = json_text(&json!({ "guild_id": guild, "soundboard_sounds": [] }));
+                    session.tell("\"SOUNDBOARD_SOUNDS\"".into(), data);
+                }
+            }
+            Command::Heartbeat | Command::Identify { .. } | Command::Resume { .. } => {}
+        }
+    }
+
+    async fn obey(&mut self, order: Order) -> Result<(), End> {
+        match order {
+            Order::Send(payload) => self.send(payload.to_string()).await,
+            Order::Invalidate { resumable } => self.invalidate(resumable).await,
+            Order::Close(code) => Err(End::Close(code, "closed by a fault")),
+            Order::Stall(time) => {
+                sleep(time).await;
+                // The silence was this side's fault.
+                self.last_heartbeat = Instant::now();
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends what the session was told since this connection last looked.
+    async fn send_news(&mut self) -> Result<(), End> {
+        let Some(id) = self.session.clone() else { return Ok(()) };
+        let frames = self.discord.with(|inner| {
+            // Gone when something else ended it; that something has an order for this connection.
+            let Some(session) = inner.hub.session(&id) else { return Some(Vec::new()) };
+            session.replay.reaches(self.seq).then(|| session.replay.after(self.seq, BATCH))
+        });
+        // Too far behind: what it misses next is no longer kept.
+        let Some(frames) = frames else { return Err(Close::SessionTimedOut.into()) };
+        if frames.len() == BATCH {
+            self.link.wake.notify_one();
+        }
+        for frame in frames {
+            self.send(frame.text()).await?;
+            self.seq = frame.seq;
+        }
+        Ok(())
+    }
+
+    /// Op 9: the client must RESUME or, unless `resumable`, IDENTIFY, both of which it may do on this connection.
+    async fn invalidate(&mut self, resumable: bool) -> Result<(), End> {
+        if !resumable {
+            self.end_session();
+        } else if let Some(id) = self.session.take() {
+            self.discord.with(|inner| inner.hub.detach(&id, self.link.id));
+        }
+        self.send(format!(r#"{{"t":null,"s":null,"op":9,"d":{resumable}}}"#)).await
+    }
+
+    fn end_session(&mut self) {
+        if let Some(id) = self.session.take() {
+            self.discord.with(|inner| inner.hub.end(&id));
+        }
+        self.seq = 0;
+    }
+
+    async fn send(&mut self, payload: String) -> Result<(), End> {
+        let sent = match self.codec.encode(payload) {
+            Outgoing::Text(text) => timeout(WRITE_WITHIN, self.socket.text(text)).await,
+            Outgoing::Binary(bytes) => timeout(WRITE_WITHIN, self.socket.binary(bytes)).await,
+        };
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(End::Gone),
+        }
+    }
+}
