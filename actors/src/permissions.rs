@@ -134,7 +134,7 @@ impl de::Visitor<'_> for Bits {
 }
 
 /// Whom an overwrite is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OverwriteTarget {
     /// Everyone who holds the role; the guild's own id means @everyone.

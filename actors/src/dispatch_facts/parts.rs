@@ -119,7 +119,12 @@ impl OverwriteFacts {
     fn read(list: Text<'_>) -> Self {
         let Some(list) = list else { return Self::Missing };
         let Some(parts) = read::<Vec<&RawValue>>(Some(list)) else { return Self::Unreadable };
-        parts.into_iter().map(Self::one).collect::<Option<_>>().map_or(Self::Unreadable, Self::Known)
+        let Some(mut overwrites) = parts.into_iter().map(Self::one).collect::<Option<Vec<_>>>() else {
+            return Self::Unreadable;
+        };
+        // In one order, so that the same overwrites in another are no change.
+        overwrites.sort_unstable_by_key(|overwrite| overwrite.target);
+        Self::Known(overwrites)
     }
 
     fn one(text: &RawValue) -> Option<Overwrite> {

@@ -54,7 +54,10 @@ impl Member {
 
 impl From<&MemberFacts<'_>> for Member {
     fn from(facts: &MemberFacts<'_>) -> Self {
-        Self { roles: facts.roles.clone(), timed_out_until: facts.timed_out_until }
+        // In one order, so that the same roles in another are no change.
+        let mut roles = facts.roles.clone();
+        roles.sort_unstable();
+        Self { roles, timed_out_until: facts.timed_out_until }
     }
 }
 

@@ -144,7 +144,9 @@ mod tests {
         let chunk = json!({
             "guild_id": "100", "members": [member(1, &[]), member(3, &["301"])], "not_found": ["2", "4"],
         });
-        let table: [(&str, &str, Value, Option<AccessChange>); 27] = [
+        let mut reversed = staff_only();
+        reversed.as_array_mut().unwrap().reverse();
+        let table: [(&str, &str, Value, Option<AccessChange>); 28] = [
             ("guild told of", "GUILD_CREATE", guild(), all()),
             ("outage", "GUILD_DELETE", json!({"id": "100", "unavailable": true}), None),
             ("bot removed", "GUILD_DELETE", json!({"id": "100"}), all()),
@@ -157,6 +159,7 @@ mod tests {
             ("no such role", "GUILD_ROLE_DELETE", json!({"guild_id": "100", "role_id": "399"}), None),
             ("channel created", "CHANNEL_CREATE", channel(104, 0, json!([])), all()),
             ("topic changed", "CHANNEL_UPDATE", topic, None),
+            ("overwrites in another order", "CHANNEL_UPDATE", channel(102, 0, reversed), None),
             ("channel opened", "CHANNEL_UPDATE", channel(102, 0, json!([])), all()),
             ("channel unreadable", "CHANNEL_UPDATE", channel(102, 0, json!([7])), all()),
             ("channel deleted", "CHANNEL_DELETE", channel(102, 0, json!([])), None),
