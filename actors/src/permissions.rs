@@ -192,7 +192,10 @@ pub fn channel_permissions(
     for overwrite in overwrites {
         match overwrite.target {
             OverwriteTarget::Role(id) if id == holder.everyone => everyone.add(overwrite),
-            OverwriteTarget::Role(id) if holder.roles.contains(&id) => by_role.add(overwrite),
+            // A role that was deleted gives nothing more, though its overwrites and holders may still name it.
+            OverwriteTarget::Role(id) if holder.roles.contains(&id) && roles.contains_key(&id) => {
+                by_role.add(overwrite);
+            }
             OverwriteTarget::Member(id) if id == holder.user => member.add(overwrite),
             OverwriteTarget::Role(_) | OverwriteTarget::Member(_) => {}
         }
@@ -296,6 +299,10 @@ mod tests {
             ("timed out", plain, NONE, false, true, vec![], VIEW),
             ("timed out with overwrite", plain, NONE, false, true, vec![member(SEND, NONE)], VIEW),
         ];
+        let holder =
+            Holder { user: USER, owner: false, everyone: EVERYONE, roles: &[STAFF], timed_out: false };
+        let without_staff = HashMap::from([(EVERYONE, VIEW)]);
+        assert_eq!(channel_permissions(&holder, &without_staff, &[staff(SEND, NONE)]), VIEW, "role deleted");
         for (what, by_everyone, by_staff, owner, timed_out, overwrites, expected) in table {
             let holder = Holder { user: USER, owner, everyone: EVERYONE, roles: &[STAFF], timed_out };
             let roles = HashMap::from([(EVERYONE, by_everyone), (STAFF, by_staff)]);

@@ -215,11 +215,13 @@ mod tests {
         assert!(seen(&model, GRACE).contains(&102));
         assert!(!seen(&model, LINUS).contains(&102));
         tell(&mut model, "CHANNEL_CREATE", &channel(102, 0, json!([])));
-        assert_eq!(
-            seen(&model, LINUS).iter().filter(|id| **id == 102).count(),
-            1,
-            "no longer remembered as deleted"
-        );
+        for user in [GRACE, LINUS] {
+            assert_eq!(seen(&model, user).iter().filter(|id| **id == 102).count(), 1, "it is there once");
+        }
+        let mut shrunk = guild();
+        shrunk["channels"] = json!([channel(101, 0, json!([]))]);
+        tell(&mut model, "GUILD_CREATE", &shrunk);
+        assert_eq!(seen(&model, LINUS), [101, 102, 201, 202], "deleted during an outage");
     }
 
     #[test]

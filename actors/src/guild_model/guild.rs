@@ -11,7 +11,7 @@ use super::{
 use crate::{
     derived::{Derived, ROOM_CREATED, ROOM_DELETED, VoiceChannel},
     dispatch_facts::{ChannelFacts, GuildFacts, MemberFacts, OverwriteFacts, ThreadFacts},
-    permissions::{Overwrite, OverwriteTarget, Permissions},
+    permissions::{Overwrite, Permissions},
     snowflake::{ChannelId, GuildId, RoleId, UserId},
 };
 
@@ -153,18 +153,6 @@ impl Guild {
         }
         self.bury(channel, record);
         derived
-    }
-
-    /// Removes a role and all that was given through it.
-    pub(super) fn remove_role(&mut self, role: RoleId) {
-        self.roles.remove(&role);
-        self.members.forget_role(role);
-        let buried = self.tombstones.iter_mut().map(|(_, channel)| channel);
-        for channel in self.channels.values_mut().chain(buried) {
-            if let Some(overwrites) = &mut channel.overwrites {
-                overwrites.retain(|overwrite| overwrite.target != OverwriteTarget::Role(role));
-            }
-        }
     }
 
     pub(super) fn learn_threads(&mut self, threads: &[ThreadFacts]) {

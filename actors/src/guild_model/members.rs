@@ -75,13 +75,6 @@ impl Members {
         self.hear_within(MEMBERS_KEPT, user, member, keep);
     }
 
-    /// Takes a deleted role from everyone: a member with a role that is no more must not profit from its overwrites.
-    pub(super) fn forget_role(&mut self, role: RoleId) {
-        for member in self.heard_of.values_mut().filter_map(|entry| entry.member.as_mut()) {
-            member.roles.retain(|held| *held != role);
-        }
-    }
-
     fn hear_within(
         &mut self,
         limit: usize,

@@ -195,7 +195,7 @@ mod tests {
         let at = |channel: &str| json!({"guild_id": "100", "channel_id": channel});
         let id = |id: &str| json!({"guild_id": "100", "id": id});
         let of_guild = || json!({"guild_id": "100"});
-        let table: [(&str, Value, Scope); 33] = [
+        let table: [(&str, Value, Scope); 34] = [
             ("MESSAGE_CREATE", at("101"), channels(&[101])),
             ("MESSAGE_CREATE", json!({"channel_id": "101"}), Scope::default()),
             ("MESSAGE_CREATE", json!({"guild_id": "100", "channel_id": "101", "flags": 64}), secret()),
@@ -225,6 +225,7 @@ mod tests {
             ("AUTO_MODERATION_ACTION_EXECUTION", at("101"), guild(Permissions::MANAGE_GUILD)),
             ("GUILD_SCHEDULED_EVENT_CREATE", at("203"), channels(&[203])),
             ("GUILD_SCHEDULED_EVENT_CREATE", of_guild(), guild(Permissions::NONE)),
+            ("GUILD_SCHEDULED_EVENT_CREATE", at("not an id"), guild(Permissions::ADMINISTRATOR)),
             ("GUILD_SCHEDULED_EVENT_USER_ADD", of_guild(), guild(Permissions::ADMINISTRATOR)),
             ("PRESENCE_UPDATE", of_guild(), guild(Permissions::NONE)),
             ("A_NEW_EVENT_2031", of_guild(), guild(Permissions::ADMINISTRATOR)),
