@@ -2,6 +2,7 @@
 //! ask for port 0 and read the address back.
 
 pub mod gateway;
+pub mod sandbox;
 
 pub mod web;
 

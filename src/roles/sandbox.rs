@@ -23,7 +23,9 @@ pub async fn start(settings: SandboxSettings) -> Result<RunningRole, RoleError> 
     };
     let addr = SocketAddr::new(config.bind, config.port);
     let sandbox = guildstream_sandbox::start(config).await.map_err(|error| match error {
-        SandboxError::Bind { source, .. } => RoleError::Bind { addr, setting: "SANDBOX_BIND, SANDBOX_PORT", source },
+        SandboxError::Bind { source, .. } => {
+            RoleError::Bind { addr, setting: "SANDBOX_BIND, SANDBOX_PORT", source }
+        }
         other => RoleError::Unusable(other.to_string()),
     })?;
     let addr = sandbox.addr();

@@ -107,7 +107,9 @@ impl Bridge {
     pub(crate) async fn sign_in(&self, person: &str) -> Browser {
         let client = Client::builder().disable_redirects().timeout(PATIENCE).finish();
         let mut browser = Browser { client, web_url: self.web_url.clone(), cookies: HashMap::new() };
-        let mut url = Url::parse(&format!("{}/auth/login?login_hint={person}&next=/api/session", self.web_url)).unwrap();
+        let mut url =
+            Url::parse(&format!("{}/auth/login?login_hint={person}&next=/api/session", self.web_url))
+                .unwrap();
         for _ in 0..10 {
             let response = browser.request(url.as_str()).send().await.unwrap();
             browser.keep(response.headers());
