@@ -1,4 +1,5 @@
 //! The HTTP API of the web role over real sockets.
+#![allow(clippy::unwrap_used, reason = "what goes wrong in a helper fails the test")]
 
 #[path = "support/web_role.rs"]
 mod web_role;
@@ -355,6 +356,41 @@ async fn health_and_status_say_what_is_up() {
         assert_eq!(answer.json()["reasons"], json!(["link: disconnected"]));
     }
     assert_eq!(browser.get("/api/status").await.json()["connected"], false);
+    server.stop().await;
+}
+
+#[actix_web::test]
+async fn the_description_names_every_route_and_is_not_empty_talk() {
+    let server = Server::start().await;
+    let description = server.browser().get("/api/openapi.json").await.json();
+    assert_eq!(description["openapi"], "3.1.0");
+    let mut routes = Vec::new();
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            assert!(operation["summary"].is_string(), "{method} {path}");
+            routes.push(format!("{method} {path}"));
+            // The harness holds each answer against the description; without a session that is mostly a refusal.
+            let mut browser = server.browser();
+            let answer =
+                if method == "post" { browser.post(path, "{}").await } else { browser.get(path).await };
+            assert_ne!(answer.status, 404, "{method} {path}");
+        }
+    }
+    routes.sort();
+    let expected = [
+        "get /api/session",
+        "get /api/status",
+        "get /api/stream",
+        "get /auth/callback",
+        "get /auth/login",
+        "get /livez",
+        "get /readyz",
+        "post /api/commands",
+        "post /api/gateway/connect",
+        "post /api/gateway/disconnect",
+        "post /auth/logout",
+    ];
+    assert_eq!(routes, expected);
     server.stop().await;
 }
 

@@ -3,12 +3,17 @@
 use actix_web::{HttpRequest, HttpResponse, error::JsonPayloadError, http::StatusCode, web};
 use guildstream_actors::{
     link_client::{CommandError, SendCommand},
-    link_frame::Refusal,
+    link_frame,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
-use super::{error::ApiError, rate_limits::Who, web::WebState};
+use super::{
+    error::{ApiError, Refusal},
+    rate_limits::Who,
+    web::WebState,
+};
 use crate::auth::session::SignedIn;
 
 /// A message with ten full embeds has less.
@@ -19,21 +24,48 @@ const MAX_REQUEST_ID_BYTES: usize = 64;
 /// Questions that the web role asks over the link for itself; their answers would show more than a browser may see.
 const LINK_ONLY: [&str; 3] = ["guild", "viewer", "voice_snapshot"];
 
-#[derive(Debug, Deserialize)]
+/// What to do in the signed-in user's name.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Command {
+    /// In snake case, such as `send_message`.
+    #[schema(example = "send_message", max_length = 64)]
     command: String,
+    /// Its arguments.
+    #[schema(value_type = Object)]
     payload: Box<RawValue>,
+    /// Names the command: sent again with the same id and body, it is not done twice.
+    #[schema(min_length = 1, max_length = 64)]
     request_id: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// Discord did it.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Accepted<'a> {
+pub(super) struct Accepted<'a> {
     request_id: &'a str,
+    /// Discord's answer, as it came.
+    #[schema(value_type = Value)]
     data: &'a RawValue,
 }
 
+/// Asks Discord for something in the signed-in user's name; a success means that Discord has accepted it.
+#[utoipa::path(post, path = "/api/commands", tag = "commands", security(("session" = [])), params(
+    ("X-Guildstream" = String, Header, description = "always 1"),
+    ("Origin" = String, Header, description = "set by browsers: ours, or one of CORS_ORIGINS"),
+), request_body = Command, responses(
+    (status = 200, body = Accepted),
+    (status = 400, body = Refusal, description = "a body or payload that cannot be understood"),
+    (status = 401, body = Refusal, description = "no session"),
+    (status = 403, body = Refusal, description = "the user may not do this in Discord, or a foreign page asks"),
+    (status = 404, body = Refusal, description = "no such command"),
+    (status = 409, body = Refusal, description = "the requestId was used with another body"),
+    (status = 413, body = Refusal, description = "the body is too large"),
+    (status = 429, body = Refusal, description = "too many; Retry-After says when to come back"),
+    (status = 502, body = Refusal, description = "Discord said no; its answer is in error.discord"),
+    (status = 503, body = Refusal, description = "never sent"),
+    (status = 504, body = Refusal, description = "sent and not answered: it may still happen"),
+))]
 pub(super) async fn send(
     body: web::Json<Command>,
     signed_in: SignedIn,
@@ -101,7 +133,7 @@ fn refusal(error: CommandError, request_id: String) -> ApiError {
     }
 }
 
-fn refused(refusal: Refusal, request_id: String) -> ApiError {
+fn refused(refusal: link_frame::Refusal, request_id: String) -> ApiError {
     let status = match refusal.code.as_str() {
         "INVALID" => StatusCode::BAD_REQUEST,
         "MISSING_PERMISSIONS" | "FORBIDDEN" => StatusCode::FORBIDDEN,

@@ -15,6 +15,7 @@ use actix_web::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 /// The header that names a request in answers and in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -85,6 +86,28 @@ pub enum ApiError {
     Other(StatusCode, String),
 }
 
+/// Every answer that is not a success.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Refusal<'a> {
+    error: RefusalBody<'a>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RefusalBody<'a> {
+    /// For programs.
+    #[schema(example = "NO_SESSION")]
+    code: &'a str,
+    /// For people.
+    message: String,
+    /// Names the request in the log; for a command its own `requestId`.
+    request_id: &'a str,
+    /// What Discord answered to a command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    discord: Option<&'a RawValue>,
+}
+
 impl ApiError {
     /// The word a program can act on.
     fn code(&self) -> &str {
@@ -121,26 +144,13 @@ impl ApiError {
     }
 
     fn body(&self, request_id: &str) -> String {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Body<'a> {
-            code: &'a str,
-            message: String,
-            request_id: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            discord: Option<&'a RawValue>,
-        }
-        #[derive(Serialize)]
-        struct Envelope<'a> {
-            error: Body<'a>,
-        }
         let (own_id, discord) = match self {
             Self::Command { request_id, discord, .. } => (request_id.as_deref(), discord.as_deref()),
             _ => (None, None),
         };
         let request_id = own_id.unwrap_or(request_id);
-        let error = Body { code: self.code(), message: self.to_string(), request_id, discord };
-        serde_json::to_string(&Envelope { error }).expect("strings and raw JSON always serialise")
+        let error = RefusalBody { code: self.code(), message: self.to_string(), request_id, discord };
+        serde_json::to_string(&Refusal { error }).expect("strings and raw JSON always serialise")
     }
 }
 
@@ -223,7 +233,7 @@ fn refusal_body(
     }
     match error.and_then(actix_web::Error::as_error::<ApiError>) {
         Some(ApiError::Internal(cause)) => {
-            log::error!("[HTTP] {what} failed (request {request_id}): {cause:#}")
+            log::error!("[HTTP] {what} failed (request {request_id}): {cause:#}");
         }
         _ if status == StatusCode::INTERNAL_SERVER_ERROR => {
             log::error!("[HTTP] {what} failed (request {request_id}): {error:?}");

@@ -10,10 +10,23 @@ use guildstream_actors::{
 };
 use serde_json::json;
 
-use super::{ask, error::ApiError, rate_limits::Who, web::WebState};
+use super::{
+    ask,
+    error::{ApiError, Refusal},
+    rate_limits::Who,
+    web::WebState,
+};
 use crate::auth::session::SignedIn;
 
 /// Connects the link, also after it ran out of attempts.
+#[utoipa::path(post, path = "/api/gateway/connect", tag = "operation", security(("session" = [])), params(
+    ("X-Guildstream" = String, Header, description = "always 1"),
+    ("Origin" = String, Header, description = "set by browsers: ours, or one of CORS_ORIGINS"),
+), responses(
+    (status = 204, description = "it is dialling"),
+    (status = 401, body = Refusal, description = "no session"),
+    (status = 403, body = Refusal, description = "the user may not manage a guild, or a foreign page asks"),
+))]
 pub(super) async fn connect(
     signed_in: SignedIn,
     state: web::Data<WebState>,
@@ -24,7 +37,15 @@ pub(super) async fn connect(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Disconnects the link; browser streams stay open.
+/// Disconnects the link until it is connected again; browser streams stay open.
+#[utoipa::path(post, path = "/api/gateway/disconnect", tag = "operation", security(("session" = [])), params(
+    ("X-Guildstream" = String, Header, description = "always 1"),
+    ("Origin" = String, Header, description = "set by browsers: ours, or one of CORS_ORIGINS"),
+), responses(
+    (status = 204, description = "it is disconnected"),
+    (status = 401, body = Refusal, description = "no session"),
+    (status = 403, body = Refusal, description = "the user may not manage a guild, or a foreign page asks"),
+))]
 pub(super) async fn disconnect(
     signed_in: SignedIn,
     state: web::Data<WebState>,

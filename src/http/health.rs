@@ -2,16 +2,33 @@
 
 use actix_web::{HttpResponse, web};
 use guildstream_actors::{discord_shard, link_client, link_server, sse_broker};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{ask, gateway::GatewayState, web::WebState};
 
-/// The process answers.
-pub(super) async fn livez() -> HttpResponse {
-    HttpResponse::Ok().json(json!({"status": "alive"}))
+/// How the role is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `alive`, `ready` or `not ready`.
+    status: &'static str,
+    /// What is missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    reasons: Vec<String>,
 }
 
-/// The link is up and every core actor answers.
+/// Whether the process answers.
+#[utoipa::path(get, path = "/livez", tag = "operation", responses((status = 200, body = Health)))]
+pub(super) async fn livez() -> HttpResponse {
+    HttpResponse::Ok().json(Health { status: "alive", reasons: Vec::new() })
+}
+
+/// Whether the link is up and every core actor answers; `/healthz` is the same.
+#[utoipa::path(get, path = "/readyz", tag = "operation", responses(
+    (status = 200, body = Health),
+    (status = 503, body = Health, description = "not ready, with the reasons"),
+))]
 pub(super) async fn web(state: web::Data<WebState>) -> HttpResponse {
     let link = match ask("link client", &state.link, link_client::Snapshot).await {
         Ok(link) => link.ready().err(),
@@ -36,8 +53,8 @@ pub(super) async fn gateway(state: web::Data<GatewayState>) -> HttpResponse {
 fn readiness(reasons: [Option<String>; 2]) -> HttpResponse {
     let reasons: Vec<_> = reasons.into_iter().flatten().collect();
     if reasons.is_empty() {
-        HttpResponse::Ok().json(json!({"status": "ready"}))
+        HttpResponse::Ok().json(Health { status: "ready", reasons })
     } else {
-        HttpResponse::ServiceUnavailable().json(json!({"status": "not ready", "reasons": reasons}))
+        HttpResponse::ServiceUnavailable().json(Health { status: "not ready", reasons })
     }
 }

@@ -9,6 +9,7 @@ pub mod gateway_control;
 pub mod health;
 pub mod link;
 pub mod metrics;
+pub mod openapi;
 pub mod origin;
 pub mod page;
 pub mod rate_limits;

@@ -41,7 +41,6 @@ impl AllowedOrigins {
     }
 
     /// Lets pages of the other origins read our answers, with the cookie.
-    #[must_use]
     pub fn cors(&self) -> Cors {
         let cors = Cors::default()
             .allowed_methods([Method::GET, Method::HEAD, Method::POST])

@@ -3,21 +3,26 @@
 use actix_web::HttpResponse;
 use guildstream_actors::snowflake::{GuildId, UserId};
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::error::Refusal;
 use crate::auth::session::{Person, SignedIn};
 
-#[derive(Debug, Serialize)]
+/// Who is signed in, and until when.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct SessionView {
+pub(super) struct SessionView {
     user: UserView,
+    /// The configured guilds the user was in when signing in.
     guilds: Vec<GuildView>,
     /// Milliseconds since the Unix epoch.
     expires_at: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UserView {
+    #[schema(value_type = String)]
     id: UserId,
     username: String,
     global_name: Option<String>,
@@ -25,14 +30,20 @@ struct UserView {
     avatar: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct GuildView {
+    #[schema(value_type = String)]
     id: GuildId,
     /// Whether the user had Manage Server when signing in.
     manager: bool,
 }
 
+/// The signed-in user, their guilds, and when the session ends.
+#[utoipa::path(get, path = "/api/session", tag = "session", security(("session" = [])), responses(
+    (status = 200, body = SessionView),
+    (status = 401, body = Refusal, description = "no session, or one that expired or ended"),
+))]
 pub(super) async fn show(signed_in: SignedIn) -> HttpResponse {
     HttpResponse::Ok().json(SessionView {
         guilds: signed_in.guilds.iter().map(|it| GuildView { id: it.guild, manager: it.manager }).collect(),

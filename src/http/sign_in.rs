@@ -5,31 +5,46 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use guildstream_actors::sse_broker::EndSession;
 use serde::Deserialize;
 use url::Url;
+use utoipa::IntoParams;
 
-use super::{ask, client_address::client_address, error::ApiError, web::WebState};
+use super::{
+    ask,
+    client_address::client_address,
+    error::{ApiError, Refusal},
+    web::WebState,
+};
 use crate::auth::{discord_oauth::OauthError, return_to, session::SignedIn};
 
 /// The longest code or state that is looked at; Discord's have about 30 bytes.
 const MAX_ANSWER_BYTES: usize = 512;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct LoginQuery {
+    /// Where to go afterwards: a path here, or an address of an origin in CORS_ORIGINS.
     next: Option<String>,
-    /// A demo user of the sandbox.
+    /// A demo user of the sandbox; used in development alone.
     login_hint: Option<String>,
     /// Set by our own redirect, so that a proxy that changes the Host header cannot make it a circle.
+    #[param(ignore)]
     moved: Option<String>,
 }
 
 /// What Discord adds to the address. <https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2>
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct CallbackQuery {
     state: String,
     code: Option<String>,
     error: Option<String>,
 }
 
-/// Sends the browser to Discord.
+/// Sends the browser to Discord to sign in.
+#[utoipa::path(get, path = "/auth/login", tag = "session", params(LoginQuery), responses(
+    (status = 303, description = "to Discord"),
+    (status = 400, body = Refusal, description = "an address to return to that is not allowed"),
+    (status = 429, body = Refusal, description = "too many sign-ins from this address"),
+))]
 pub(super) async fn login(
     request: HttpRequest,
     query: web::Query<LoginQuery>,
@@ -51,7 +66,13 @@ pub(super) async fn login(
     Ok(see_other(begun.authorize_url))
 }
 
-/// Discord sent the browser back.
+/// Where Discord sends the browser back to.
+#[utoipa::path(get, path = "/auth/callback", tag = "session", params(CallbackQuery), responses(
+    (status = 303, description = "signed in, or refused by the user; to where the sign-in was begun"),
+    (status = 400, body = Refusal, description = "begun elsewhere, too long ago, or used before"),
+    (status = 429, body = Refusal, description = "too many sign-ins from this address"),
+    (status = 503, body = Refusal, description = "Discord does not answer"),
+))]
 pub(super) async fn callback(
     request: HttpRequest,
     query: web::Query<CallbackQuery>,
@@ -80,6 +101,13 @@ pub(super) async fn callback(
 }
 
 /// Ends the session and its streams. Without a session there is nothing to do.
+#[utoipa::path(post, path = "/auth/logout", tag = "session", params(
+    ("X-Guildstream" = String, Header, description = "always 1"),
+    ("Origin" = String, Header, description = "set by browsers: ours, or one of CORS_ORIGINS"),
+), responses(
+    (status = 204, description = "signed out"),
+    (status = 403, body = Refusal, description = "a foreign page asks"),
+))]
 pub(super) async fn logout(session: Session, state: web::Data<WebState>) -> HttpResponse {
     let ended = state.sessions().end(&session);
     session.purge();
@@ -92,7 +120,7 @@ async fn end_streams(state: &WebState, ended: Option<SignedIn>) {
     match ask("broker", &state.broker, EndSession { sid }).await {
         Ok(streams) => log::info!("[Sign-in] Session of user {} ended, with {streams} stream(s)", user.id),
         Err(error) => {
-            log::warn!("[Sign-in] Session of user {} ended, its streams perhaps not: {error}", user.id)
+            log::warn!("[Sign-in] Session of user {} ended, its streams perhaps not: {error}", user.id);
         }
     }
 }

@@ -5,11 +5,12 @@ use std::time::Instant;
 use actix_web::{HttpResponse, web};
 use guildstream_actors::{discord_shard, link_client, link_server, shard_runner, sse_broker};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{ask, gateway::GatewayState, web::WebState};
 
 /// What both roles say of themselves.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Role {
     role: &'static str,
@@ -17,16 +18,56 @@ struct Role {
     uptime_s: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// What the web role is doing.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct WebStatus {
+pub(super) struct WebStatus {
     #[serde(flatten)]
     role: Role,
+    /// Whether the gateway is followed.
     connected: bool,
+    /// Attempts since the link was last live.
     reconnect_attempts: u32,
-    /// Missing while the actor does not answer.
+    /// Null while the actor does not answer.
+    #[schema(value_type = Option<LinkStatus>)]
     link: Option<link_client::LinkClientState>,
+    /// Null while the actor does not answer.
+    #[schema(value_type = Option<StreamsStatus>)]
     sse: Option<sse_broker::BrokerState>,
+}
+
+/// How the link client's own state reads as JSON, for the API's description; a test compares the two.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code)]
+struct LinkStatus {
+    /// `connecting`, `live`, `waiting`, `disconnected`, `exhausted` or `stopped`.
+    state: String,
+    attempt: u32,
+    /// 0 = it never gives up.
+    max_attempts: u32,
+    #[schema(required)]
+    next_attempt_in_ms: Option<u64>,
+    #[schema(required)]
+    last_event_id: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    #[schema(required)]
+    last_event_at: Option<u64>,
+}
+
+/// The same for the broker's.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code)]
+struct StreamsStatus {
+    /// Open streams.
+    sessions: u64,
+    /// Events sent to streams.
+    delivered: u64,
+    /// Streams ended because they were too slow.
+    dropped: u64,
+    /// Times a stream was told that events were lost.
+    resyncs: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,6 +96,8 @@ impl Role {
     }
 }
 
+/// The link, the streams and how long the role has been up. Holds no secrets and no user data.
+#[utoipa::path(get, path = "/api/status", tag = "operation", responses((status = 200, body = WebStatus)))]
 pub(super) async fn web(state: web::Data<WebState>) -> HttpResponse {
     let link = ask("link client", &state.link, link_client::Snapshot).await.ok();
     let sse = ask("broker", &state.broker, sse_broker::Snapshot).await.ok();

@@ -18,24 +18,44 @@ use guildstream_actors::{
     sse_session::{self, OpenStream, Viewer},
 };
 use serde::Deserialize;
+use utoipa::IntoParams;
 
-use super::{ask, error::ApiError, rate_limits::Who, web::WebState};
+use super::{
+    ask,
+    error::{ApiError, Refusal},
+    rate_limits::Who,
+    web::WebState,
+};
 use crate::auth::session::SignedIn;
 
 /// Where EventSource puts the position it has.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What to stream; every part only narrows.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StreamQuery {
+    /// Guild ids, separated by commas.
     guild: Option<String>,
+    /// Channel ids, separated by commas.
     channel: Option<String>,
+    /// Event names, separated by commas; `voice.*` means all that begin so.
     events: Option<String>,
     /// For clients that cannot set the header.
     last_event_id: Option<String>,
 }
 
+/// The event stream, for an EventSource. A refusal that will pass is a 200 that says when to come back, and ends.
+#[utoipa::path(get, path = "/api/stream", tag = "events", security(("session" = [])), params(
+    StreamQuery,
+    ("Last-Event-ID" = Option<String>, Header, description = "the position to resume after"),
+), responses(
+    (status = 200, body = String, content_type = "text/event-stream", description = "Server-Sent Events"),
+    (status = 400, body = Refusal, description = "a filter that cannot be"),
+    (status = 401, body = Refusal, description = "no session"),
+    (status = 403, body = Refusal, description = "a member of none of the guilds"),
+))]
 pub(super) async fn open(
     request: HttpRequest,
     query: web::Query<StreamQuery>,

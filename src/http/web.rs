@@ -12,7 +12,7 @@ use guildstream_actors::{link_client::LinkClient, sse_broker::SseBroker};
 use super::{
     commands,
     error::{self, ApiError},
-    gateway_control, get, get_stream, health, metrics, not_found, origin, page, post,
+    gateway_control, get, get_stream, health, metrics, not_found, openapi, origin, page, post,
     rate_limits::RateLimits,
     security_headers::security_headers,
     session, sign_in, status, stream,
@@ -95,6 +95,7 @@ pub fn configure(state: web::Data<WebState>) -> impl FnOnce(&mut ServiceConfig) 
             .service(get_stream("/stream", stream::open))
             .service(get("/status", status::web))
             .service(get("/session", session::show))
+            .service(get("/openapi.json", openapi::show))
             .service(post("/commands", commands::send).wrap(from_fn(origin::own_pages_only)))
             .service(post("/gateway/connect", gateway_control::connect).wrap(from_fn(origin::own_pages_only)))
             .service(

@@ -55,6 +55,8 @@ pub(crate) struct Server {
     pub(crate) base: Url,
     pub(crate) public: Url,
     pub(crate) world: Shared,
+    /// What `/api/openapi.json` promises; every answer is held against it.
+    description: Value,
     link: Addr<LinkClient>,
     handles: Vec<ServerHandle>,
     client: Client,
@@ -101,7 +103,8 @@ impl Server {
         let handles = vec![gateway, discord, server.handle()];
         rt::spawn(server);
         let client = Client::builder().disable_redirects().timeout(PATIENCE).finish();
-        let server = Self { base, public, world, link, handles, client };
+        let mut server = Self { base, public, world, description: Value::Null, link, handles, client };
+        server.description = server.browser().get("/api/openapi.json").await.json();
         server.until_ready(200).await;
         server
     }
@@ -114,6 +117,29 @@ impl Server {
     pub(crate) async fn until_ready(&self, status: u16) {
         let asked = async { while self.browser().get("/readyz").await.status != status {} };
         rt::time::timeout(PATIENCE, asked).await.unwrap();
+    }
+
+    /// Asserts that the API's description knows this answer.
+    fn check(&self, method: &Method, path: &str, answer: &Answer) {
+        let path = path.split('?').next().unwrap_or_default();
+        let operation = &self.description["paths"][path][method.as_str().to_ascii_lowercase()];
+        // Any route may refuse a method or fail.
+        if operation.is_null() || [405, 500].contains(&answer.status) {
+            return;
+        }
+        let response = &operation["responses"][answer.status.to_string()];
+        assert!(response.is_object(), "{method} {path} is not described as answering {}", answer.status);
+        let Some(schema) = response.pointer("/content/application~1json/schema") else { return };
+        let mut schema = schema.clone();
+        schema["components"] = self.description["components"].clone();
+        if let Err(error) = jsonschema::validate(&schema, &answer.json()) {
+            panic!(
+                "{method} {path} {}: {error} at {}: {}",
+                answer.status,
+                error.instance_path(),
+                answer.body
+            );
+        }
     }
 
     /// Asserts that no actor died and ends everything.
@@ -133,9 +159,11 @@ impl Browser<'_> {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
-        let mut response = self.request(method, path, headers).send_body(body.to_owned()).await.unwrap();
+        let mut response =
+            self.request(method.clone(), path, headers).send_body(body.to_owned()).await.unwrap();
         let body = String::from_utf8(response.body().await.unwrap().to_vec()).unwrap();
         let answer = Answer { status: response.status().as_u16(), headers: response.headers().clone(), body };
+        self.server.check(&method, path, &answer);
         if let Some(cookie) = answer.headers.get("set-cookie") {
             let cookie = Cookie::parse_encoded(cookie.to_str().unwrap().to_owned()).unwrap();
             self.cookie = (!cookie.value().is_empty()).then_some(cookie);
