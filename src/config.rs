@@ -294,3 +294,16 @@ impl LogConfig {
 pub fn effective(role: Role, environment: &Environment) -> Vec<String> {
     Reader::new(role, environment).effective()
 }
+
+/// Checks every setting of `role` without starting it.
+///
+/// # Errors
+///
+/// Everything that is wrong, at once.
+pub fn check(role: Role, environment: &Environment) -> Result<(), ConfigError> {
+    match role {
+        Role::Gateway => GatewayConfig::read(environment).map(drop),
+        Role::Web => WebConfig::read(environment).map(drop),
+        Role::Sandbox => SandboxSettings::read(environment).map(drop),
+    }
+}

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use guildstream::config::{
-    Environment, GatewayConfig, LegacyAudience, LogFormat, SandboxSettings, WebConfig, effective,
+    Environment, GatewayConfig, LegacyAudience, LogFormat, SandboxSettings, WebConfig, check, effective,
     setting::{self, Fallback, Role, SETTINGS},
 };
 use secrecy::ExposeSecret;
@@ -44,12 +44,7 @@ fn with(mut variables: BTreeMap<String, String>, changes: &[(&str, &str)]) -> En
 }
 
 fn mistakes(role: Role, environment: &Environment) -> Vec<String> {
-    let result = match role {
-        Role::Gateway => GatewayConfig::read(environment).map(drop),
-        Role::Web => WebConfig::read(environment).map(drop),
-        Role::Sandbox => SandboxSettings::read(environment).map(drop),
-    };
-    result.err().map(|error| error.mistakes().to_vec()).unwrap_or_default()
+    check(role, environment).err().map(|error| error.mistakes().to_vec()).unwrap_or_default()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// One way to run the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
     /// Holds the Discord connection and serves the link.
     Gateway,
