@@ -1,17 +1,15 @@
-# `make` lists the targets. Recipes see the settings of .env.development, overridden by .env.local.
+# `make` lists the targets. scripts/settings gives them .env.development, overridden by .env.local.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint fmt bench
-
-with_settings := set -a; . ./.env.development; if [ -f .env.local ]; then . ./.env.local; fi; set +a;
+.PHONY: help dev test lint fmt
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: ## build, start sandbox, gateway and web, and say where to look
-	@$(with_settings) scripts/dev
+	@scripts/dev
 
 test: ## run every test, in a real browser too
 	@scripts/test
@@ -21,6 +19,3 @@ lint: ## check format, lints and the house rules
 
 fmt: ## format the Rust code
 	cargo fmt --all
-
-bench: ## measure latency and fan-out on this machine
-	@$(with_settings) scripts/bench

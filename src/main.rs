@@ -99,9 +99,7 @@ where
 }
 
 /// Ends when the role fails, or when it was asked to stop and has stopped, or did not manage to.
-async fn until_stopped(
-    starting: impl Future<Output = Result<RunningRole, RoleError>>,
-) -> anyhow::Result<()> {
+async fn until_stopped(starting: impl Future<Output = Result<RunningRole, RoleError>>) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen().context("cannot listen for SIGTERM and SIGINT")?;
     let role = starting.await?;
     let asked = tokio::sync::Notify::new();

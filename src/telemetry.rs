@@ -13,9 +13,12 @@ use log::{
     kv::{Key, Value, VisitSource},
 };
 use serde_json::{Map, Value as Json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 use crate::config::{LogConfig, LogFormat};
+
+const TIMESTAMP: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// Starts logging to standard error, panics included. Does nothing if a logger is already there, as in tests.
 pub fn init(config: &LogConfig) {
@@ -64,10 +67,9 @@ fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
 
+/// RFC 3339 with milliseconds, which is what people compare with a browser's clock; always as wide.
 fn timestamp(at: OffsetDateTime) -> String {
-    // Milliseconds are what people compare with a browser's clock.
-    let at = at.replace_nanosecond(at.nanosecond() / 1_000_000 * 1_000_000).unwrap_or(at);
-    at.format(&Rfc3339).unwrap_or_default()
+    at.format(TIMESTAMP).unwrap_or_default()
 }
 
 fn text_line(at: OffsetDateTime, record: &Record<'_>) -> String {
@@ -165,7 +167,7 @@ mod tests {
         });
         assert_eq!(
             line,
-            "2026-01-02T03:04:05Z INFO  guildstream::link [SSE] a\\r\\n2026-01-02 forged\\u{1b}[31m \
+            "2026-01-02T03:04:05.000Z INFO  guildstream::link [SSE] a\\r\\n2026-01-02 forged\\u{1b}[31m \
              events=7 peer=\"web\\n1\" ts=1\n"
         );
     }
