@@ -63,8 +63,8 @@ function open() {
     note(event);
   });
   stream.on("resync", () => note({ event: "resync" }));
-  setInterval(() => composer.offer(writableChannels()), 1000);
-  composer.offer(writableChannels());
+  stream.voice.subscribe(() => composer.offer(writableChannels()));
+  setInterval(() => composer.offer(writableChannels()), 2000); // text channels become known one by one
   onStatus(stream.status);
 }
 

@@ -1,0 +1,218 @@
+//! The page in a real browser: Debian's Chromium, driven over WebDriver, with the roles and the sandbox in process.
+//! Pictures of what it looked like are left in `target/screens/`.
+
+mod chromium;
+mod stage;
+
+use chromium::Look;
+use serde_json::json;
+use stage::{ADA, GRACE, GUILD, LOUNGE, Stage, WORKSHOP};
+
+/// In the card of the channel with this name, everyone's name.
+fn people_in(channel: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('#cards .card')].filter(card => card.querySelector('h3').textContent === '{channel}')\
+         .flatMap(card => [...card.querySelectorAll('.name')].map(name => name.textContent))"
+    )
+}
+
+/// The words on one hop of the path.
+fn hop(at: usize) -> String {
+    format!("document.querySelectorAll('.hop')[{at}].querySelector('.state').textContent")
+}
+
+#[actix_web::test]
+async fn one_signs_in_through_the_sandbox_and_sees_who_is_in_voice() {
+    let Some((stage, page)) = Stage::with_page(Look::Desktop).await else { return };
+    page.open(&stage.url()).await;
+    page.until("the invitation to sign in", "document.body.dataset.view === 'signed-out'").await;
+    page.picture("signed-out").await;
+    page.click("#sign-in").await;
+    page.until("the sandbox's page", "document.querySelector('a[href*=\"as=ada\"]')").await;
+    page.picture("sandbox-sign-in").await;
+    page.assert_accessible().await;
+    page.click("a[href*='as=ada']").await;
+    page.until_live().await;
+    assert!(page.value("document.querySelector('#account .name').textContent").await == "Ada");
+    stage.seat(GRACE, Some(LOUNGE));
+    page.until("Grace in the Lounge", &format!("{}.includes('grace')", people_in("Lounge"))).await;
+    page.picture("desktop-light").await;
+    page.assert_accessible().await;
+    stage.end(page).await;
+}
+
+#[actix_web::test]
+async fn the_dark_page_is_as_accessible_as_the_light_one() {
+    let Some((stage, page)) = Stage::with_page(Look::Dark).await else { return };
+    page.sign_in(&stage, "ada").await;
+    stage.seat(GRACE, Some(LOUNGE));
+    page.until("Grace in the Lounge", &format!("{}.includes('grace')", people_in("Lounge"))).await;
+    assert_eq!(page.value("matchMedia('(prefers-color-scheme: dark)').matches").await, json!(true));
+    page.picture("desktop-dark").await;
+    page.assert_accessible().await;
+    stage.end(page).await;
+}
+
+#[actix_web::test]
+async fn a_move_in_discord_shows_within_a_second() {
+    let Some((stage, page)) = Stage::with_page(Look::Desktop).await else { return };
+    page.sign_in(&stage, "linus").await;
+    stage.seat(GRACE, Some(LOUNGE));
+    page.until("Grace in the Lounge", &format!("{}.includes('grace')", people_in("Lounge"))).await;
+    let began = std::time::Instant::now();
+    stage.seat(GRACE, Some(WORKSHOP));
+    page.until("Grace in the Workshop", &format!("{}.includes('grace')", people_in("Workshop"))).await;
+    assert!(began.elapsed().as_secs_f64() < 1.0, "took {:?}", began.elapsed());
+    stage.seat(GRACE, None);
+    page.until("Grace gone", &format!("!{}.includes('grace')", people_in("Workshop"))).await;
+    stage.end(page).await;
+}
+
+#[actix_web::test]
+async fn a_gateway_restart_is_shown_and_loses_nothing() {
+    let Some((mut stage, page)) = Stage::with_page(Look::Desktop).await else { return };
+    page.sign_in(&stage, "ada").await;
+    page.until("the link up", &format!("{} === 'connected'", hop(2))).await;
+    stage.stop_gateway().await;
+    page.until("the link down", &format!("{} === 'reconnecting'", hop(2))).await;
+    page.picture("gateway-down").await;
+    page.assert_accessible().await;
+    stage.seat(GRACE, Some(WORKSHOP));
+    stage.start_gateway().await;
+    page.until("the link back", &format!("{} === 'connected'", hop(2))).await;
+    page.until("what happened meanwhile", &format!("{}.includes('grace')", people_in("Workshop"))).await;
+    stage.end(page).await;
+}
+
+#[actix_web::test]
+async fn two_tabs_share_one_connection_and_hand_it_over() {
+    let Some((stage, page)) = Stage::with_page(Look::Desktop).await else { return };
+    page.sign_in(&stage, "ada").await;
+    stage.until_streams(1).await;
+    let first = page.tab().await;
+    let second = page.new_tab(&stage.url()).await;
+    page.until_live().await;
+    stage.seat(GRACE, Some(LOUNGE));
+    page.until("the second tab's roster", &format!("{}.includes('grace')", people_in("Lounge"))).await;
+    stage.until_streams(1).await;
+    page.close_tab(first, second).await;
+    page.until("the second tab leading", "document.querySelectorAll('.hop')[3].textContent.includes('by this tab')").await;
+    stage.seat(GRACE, Some(WORKSHOP));
+    page.until("events in the second tab", &format!("{}.includes('grace')", people_in("Workshop"))).await;
+    stage.until_streams(1).await;
+    stage.end(page).await;
+}
+
+#[actix_web::test]
+async fn an_expired_session_asks_to_sign_in_again() {
+    let Some((stage, page)) = Stage::with_short_sessions(Look::Desktop).await else { return };
+    page.sign_in(&stage, "ada").await;
+    page.until("the end of the session", "document.body.dataset.view === 'signed-out'").await;
+    assert_eq!(page.value("document.querySelector('#signed-out-title').textContent").await, "Your session has ended");
+    assert_eq!(page.value("document.querySelector('#ready').hidden").await, json!(true));
+    page.picture("session-ended").await;
+    page.assert_accessible().await;
+    stage.end(page).await;
+}
+
+#[actix_web::test]
+async fn a_message_sent_from_the_page_comes_back_from_discord() {
+    let Some((stage, page)) = Stage::with_page(Look::Desktop).await else { return };
+    page.sign_in(&stage, "linus").await;
+    page.until("a channel to write in", "document.querySelector('#composer-channel').value").await;
+    page.run(&format!("document.querySelector('#composer-channel').value = '{LOUNGE}'")).await;
+    page.type_in("#composer-text", "good morning").await;
+    page.click("#composer-send").await;
+    page.until("the answer", "document.querySelector('#composer-outcome').textContent === 'Sent.'").await;
+    let row = "[...document.querySelectorAll('#feed-rows li:not([hidden])')].find(row => row.textContent.includes('good morning'))";
+    page.until("the message", row).await;
+    page.run(&format!("{row}.querySelector('button').click()")).await;
+    page.until("its payload", "document.querySelector('#detail-text').textContent.includes('good morning')").await;
+    page.picture("detail").await;
+    page.assert_accessible().await;
+    stage.end(page).await;
+}
+
+#[actix_web::test]
+async fn markup_in_names_and_messages_stays_text() {
+    let Some((stage, page)) = Stage::with_page(Look::Desktop).await else { return };
+    page.sign_in(&stage, "linus").await;
+    let evil = "<img src=x onerror='document.title=1'>";
+    let message = json!({"t": "MESSAGE_CREATE", "d": {"id": "1", "guild_id": GUILD, "channel_id": LOUNGE, "content": evil,
+        "author": {"id": GRACE, "username": evil}}});
+    let member = json!({"user": {"id": GRACE, "username": evil}, "roles": []});
+    let voice = json!({"t": "VOICE_STATE_UPDATE", "d": {"guild_id": GUILD, "channel_id": LOUNGE, "user_id": GRACE,
+        "session_id": "s", "member": member}});
+    stage.dispatch(&format!("{message}\n{voice}"));
+    page.until("the name as text", &format!("{}.some(name => name.includes('<img src=x'))", people_in("Lounge"))).await;
+    let row = "[...document.querySelectorAll('#feed-rows li:not([hidden])')].some(row => row.textContent.includes('onerror'))";
+    page.until("the message as text", row).await;
+    assert_eq!(page.value("document.querySelectorAll('img[src=x]').length").await, json!(0));
+    assert_eq!(page.value("document.title").await, "guildstream");
+    page.picture("injection").await;
+    stage.end(page).await;
+}
+
+#[actix_web::test]
+async fn moves_are_animated_unless_motion_is_reduced() {
+    for (look, expected) in [(Look::Desktop, true), (Look::ReducedMotion, false)] {
+        let Some((stage, page)) = Stage::with_page(look).await else { return };
+        page.sign_in(&stage, "ada").await;
+        stage.seat(GRACE, Some(LOUNGE));
+        page.until("Grace in the Lounge", &format!("{}.includes('grace')", people_in("Lounge"))).await;
+        page.run(
+            "const animate = Element.prototype.animate; window.moves = 0;\
+             Element.prototype.animate = function (...way) { window.moves += 1; return animate.apply(this, way); }",
+        )
+        .await;
+        stage.seat(GRACE, Some(WORKSHOP));
+        page.until("Grace in the Workshop", &format!("{}.includes('grace')", people_in("Workshop"))).await;
+        assert_eq!(page.value("window.moves > 0").await, json!(expected), "{look:?}");
+        stage.end(page).await;
+    }
+}
+
+#[actix_web::test]
+async fn a_narrow_phone_shows_everything_without_scrolling_sideways() {
+    let Some((stage, page)) = Stage::with_page(Look::Phone).await else { return };
+    page.open(&stage.url()).await;
+    page.until("the invitation to sign in", "document.body.dataset.view === 'signed-out'").await;
+    page.picture("phone-signed-out").await;
+    page.sign_in(&stage, "ada").await;
+    stage.seat(ADA, Some(LOUNGE));
+    page.until("Ada in the Lounge", &format!("{}.includes('ada')", people_in("Lounge"))).await;
+    assert_eq!(page.value("[innerWidth, document.documentElement.scrollWidth]").await, json!([360, 360]));
+    page.picture("phone").await;
+    page.assert_accessible().await;
+    stage.end(page).await;
+}
+
+#[actix_web::test]
+async fn who_is_in_no_guild_is_told_so() {
+    let Some((stage, page)) = Stage::with_page(Look::Desktop).await else { return };
+    page.open(&stage.sign_in_url("mallory")).await;
+    page.until("the explanation", "document.body.dataset.view === 'not-a-member'").await;
+    assert_eq!(page.value("document.querySelector('#stranger').textContent").await, "Mallory");
+    page.picture("not-a-member").await;
+    page.assert_accessible().await;
+    stage.end(page).await;
+}
+
+#[actix_web::test]
+async fn the_sandbox_page_moves_people_and_causes_faults() {
+    let Some((stage, page)) = Stage::with_page(Look::Desktop).await else { return };
+    page.open(&stage.sandbox_url()).await;
+    page.until("the guild", "document.querySelectorAll('.room').length > 1 && document.querySelector('#person').value").await;
+    page.assert_accessible().await;
+    page.run(&format!(
+        "const set = (id, value) => {{ const select = document.getElementById(id); select.value = value; \
+         select.dispatchEvent(new Event('change')); }}; set('person', '{ADA}'); set('seat', '{WORKSHOP}');"
+    ))
+    .await;
+    page.click("#move button").await;
+    stage.until_seated(ADA, WORKSHOP).await;
+    page.click(".fault:nth-of-type(1) button").await;
+    page.until("the fault in the log", "document.querySelector('#log').textContent.includes('reconnect')").await;
+    page.picture("sandbox").await;
+    stage.end(page).await;
+}
