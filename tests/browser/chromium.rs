@@ -9,7 +9,10 @@ use std::{
 };
 
 use actix_web::rt::time;
-use fantoccini::{Client, ClientBuilder, Locator, wd::{Capabilities, WindowHandle}};
+use fantoccini::{
+    Client, ClientBuilder, Locator,
+    wd::{Capabilities, WindowHandle},
+};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
@@ -20,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const MISSING: &str = "chromium and chromedriver are not installed: apt-get install chromium chromium-driver";
 /// Where `make test` puts what the page is checked with.
-const AXE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/browser-tools/node_modules/axe-core/axe.min.js");
+const AXE: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/target/browser-tools/node_modules/axe-core/axe.min.js");
 
 /// How the browser presents itself to the page.
 #[derive(Clone, Copy, Debug)]
@@ -151,8 +155,12 @@ impl Page {
 
 impl Driver {
     fn start() -> Option<Self> {
-        let mut process =
-            Command::new(find("chromedriver")?).arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+        let mut process = Command::new(find("chromedriver")?)
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
         let said = BufReader::new(process.stdout.take()?);
         let port = said.lines().map_while(Result::ok).find_map(|line| {
             let port = line.split_once("successfully on port ")?.1;
@@ -183,7 +191,8 @@ impl Driver {
             Look::Dark => arguments.push("--blink-settings=preferredColorScheme=0".to_owned()),
             Look::ReducedMotion => arguments.push("--force-prefers-reduced-motion".to_owned()),
             Look::Phone => {
-                options["mobileEmulation"] = json!({ "deviceMetrics": { "width": 360, "height": 740, "pixelRatio": 2 } });
+                options["mobileEmulation"] =
+                    json!({ "deviceMetrics": { "width": 360, "height": 740, "pixelRatio": 2 } });
             }
         }
         options["args"] = json!(arguments);
@@ -200,5 +209,7 @@ impl Drop for Driver {
 }
 
 fn find(program: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
 }

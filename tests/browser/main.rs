@@ -1,6 +1,8 @@
 //! The page in a real browser: Debian's Chromium, driven over WebDriver, with the roles and the sandbox in process.
 //! Pictures of what it looked like are left in `target/screens/`.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong in a helper fails the test")]
+
 mod chromium;
 mod stage;
 
@@ -96,7 +98,11 @@ async fn two_tabs_share_one_connection_and_hand_it_over() {
     page.until("the second tab's roster", &format!("{}.includes('grace')", people_in("Lounge"))).await;
     stage.until_streams(1).await;
     page.close_tab(first, second).await;
-    page.until("the second tab leading", "document.querySelectorAll('.hop')[3].textContent.includes('by this tab')").await;
+    page.until(
+        "the second tab leading",
+        "document.querySelectorAll('.hop')[3].textContent.includes('by this tab')",
+    )
+    .await;
     stage.seat(GRACE, Some(WORKSHOP));
     page.until("events in the second tab", &format!("{}.includes('grace')", people_in("Workshop"))).await;
     stage.until_streams(1).await;
@@ -108,7 +114,10 @@ async fn an_expired_session_asks_to_sign_in_again() {
     let Some((stage, page)) = Stage::with_short_sessions(Look::Desktop).await else { return };
     page.sign_in(&stage, "ada").await;
     page.until("the end of the session", "document.body.dataset.view === 'signed-out'").await;
-    assert_eq!(page.value("document.querySelector('#signed-out-title').textContent").await, "Your session has ended");
+    assert_eq!(
+        page.value("document.querySelector('#signed-out-title').textContent").await,
+        "Your session has ended"
+    );
     assert_eq!(page.value("document.querySelector('#ready').hidden").await, json!(true));
     page.picture("session-ended").await;
     page.assert_accessible().await;
@@ -127,7 +136,8 @@ async fn a_message_sent_from_the_page_comes_back_from_discord() {
     let row = "[...document.querySelectorAll('#feed-rows li:not([hidden])')].find(row => row.textContent.includes('good morning'))";
     page.until("the message", row).await;
     page.run(&format!("{row}.querySelector('button').click()")).await;
-    page.until("its payload", "document.querySelector('#detail-text').textContent.includes('good morning')").await;
+    page.until("its payload", "document.querySelector('#detail-text').textContent.includes('good morning')")
+        .await;
     page.picture("detail").await;
     page.assert_accessible().await;
     stage.end(page).await;
@@ -144,7 +154,11 @@ async fn markup_in_names_and_messages_stays_text() {
     let voice = json!({"t": "VOICE_STATE_UPDATE", "d": {"guild_id": GUILD, "channel_id": LOUNGE, "user_id": GRACE,
         "session_id": "s", "member": member}});
     stage.dispatch(&format!("{message}\n{voice}"));
-    page.until("the name as text", &format!("{}.some(name => name.includes('<img src=x'))", people_in("Lounge"))).await;
+    page.until(
+        "the name as text",
+        &format!("{}.some(name => name.includes('<img src=x'))", people_in("Lounge")),
+    )
+    .await;
     let row = "[...document.querySelectorAll('#feed-rows li:not([hidden])')].some(row => row.textContent.includes('onerror'))";
     page.until("the message as text", row).await;
     assert_eq!(page.value("document.querySelectorAll('img[src=x]').length").await, json!(0));
@@ -202,7 +216,11 @@ async fn who_is_in_no_guild_is_told_so() {
 async fn the_sandbox_page_moves_people_and_causes_faults() {
     let Some((stage, page)) = Stage::with_page(Look::Desktop).await else { return };
     page.open(&stage.sandbox_url()).await;
-    page.until("the guild", "document.querySelectorAll('.room').length > 1 && document.querySelector('#person').value").await;
+    page.until(
+        "the guild",
+        "document.querySelectorAll('.room').length > 1 && document.querySelector('#person').value",
+    )
+    .await;
     page.assert_accessible().await;
     page.run(&format!(
         "const set = (id, value) => {{ const select = document.getElementById(id); select.value = value; \
@@ -212,7 +230,8 @@ async fn the_sandbox_page_moves_people_and_causes_faults() {
     page.click("#move button").await;
     stage.until_seated(ADA, WORKSHOP).await;
     page.click(".fault:nth-of-type(1) button").await;
-    page.until("the fault in the log", "document.querySelector('#log').textContent.includes('reconnect')").await;
+    page.until("the fault in the log", "document.querySelector('#log').textContent.includes('reconnect')")
+        .await;
     page.picture("sandbox").await;
     stage.end(page).await;
 }
