@@ -1,6 +1,9 @@
 //! The whole way, from a Discord socket to an EventSource.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "support/bridge.rs"]
+#[allow(dead_code, reason = "each test file uses its own part")]
 mod bridge;
 
 use bridge::{Bridge, GUILD, status, until};

@@ -1,5 +1,7 @@
 //! The link between gateway and web, spoken by hand: what peers get, and what bad peers cannot do to others.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{sync::Arc, time::Duration};
 
 use actix::{Actor as _, Addr};
@@ -263,7 +265,8 @@ async fn a_repeated_dispatch_is_published_once_and_a_new_session_is_a_new_epoch(
 async fn bad_frames_cost_their_sender_an_error_or_the_link_and_nobody_else_anything() {
     let mut gateway = Gateway::start(limits(10)).await;
     let (mut good, mut bad) = (gateway.connect(None).await, gateway.connect(None).await);
-    (good.json().await, bad.json().await);
+    good.json().await;
+    bad.json().await;
     for garbage in ["", "garbage", "{}", r#"{"type":"event","data":{"event":"X","payload":1}}"#, "[[[[[[[["] {
         bad.send(garbage).await;
         let error = bad.json().await;
@@ -316,7 +319,8 @@ async fn an_event_of_16_mib_crosses_and_a_larger_one_becomes_a_gap_under_its_id(
 async fn a_peer_that_does_not_read_is_left_behind_alone() {
     let mut gateway = Gateway::start(RingLimits { events: 50, bytes: 64 << 20 }).await;
     let (mut reader, mut sleeper) = (gateway.connect(None).await, gateway.connect(None).await);
-    (reader.json().await, sleeper.json().await);
+    reader.json().await;
+    sleeper.json().await;
     // More than the kernel's buffers, a mailbox and the ring hold together.
     let payload = format!("\"{}\"", "x".repeat(1 << 20));
     for n in 0..120 {

@@ -1,6 +1,8 @@
 //! Upstreams that behave badly or know less than ours: a Discord that closes, a gateway that knows only the first
 //! protocol, one that accepts and leaves.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "support/upstream.rs"]
 mod upstream;
 
