@@ -9,8 +9,6 @@
 //! - [`control`]: routes for tests and people who want to see faults, on this machine only.
 //! - [`discord`]: the one shared value that all of these take turns with.
 
-#![allow(dead_code, reason = "the REST routes that use the rest come next")]
-
 mod avatar;
 mod config;
 mod control;

@@ -9,7 +9,7 @@ use crate::{
     discord::{Discord, Inner},
     gateway::intents,
     life::faults::Fault,
-    world::{SelfState, id::Id, message::MessageBody},
+    world::{SelfState, World, id::Id, message::MessageBody},
 };
 
 /// The largest body of dispatches: 32 MiB.
@@ -103,6 +103,41 @@ pub(super) async fn move_member(
         inner.seat(user, channel_id, change)
     })?;
     Ok(HttpResponse::Ok().json(json!({ "userId": user, "channelId": channel_id.flatten() })))
+}
+
+/// A user joins the guild, as by an invite.
+pub(super) async fn join(
+    path: web::Path<String>,
+    discord: web::Data<Discord>,
+) -> Result<HttpResponse, ControlError> {
+    come_or_go(&path, &discord, World::add_member, "is a member already, is banned, or does not exist")
+}
+
+/// A member leaves the guild of their own accord.
+pub(super) async fn leave(
+    path: web::Path<String>,
+    discord: web::Data<Discord>,
+) -> Result<HttpResponse, ControlError> {
+    come_or_go(&path, &discord, World::remove_member, "is not a member")
+}
+
+fn come_or_go(
+    user: &str,
+    discord: &Discord,
+    deed: impl FnOnce(&mut World, Id, Id) -> bool,
+    refusal: &str,
+) -> Result<HttpResponse, ControlError> {
+    let user = read_id(user)?;
+    let done = discord.with(|inner| {
+        // One guild is all there is.
+        let guild = inner.world.guilds.keys().next().copied();
+        guild.is_some_and(|guild| deed(&mut inner.world, guild, user))
+    });
+    if done {
+        Ok(HttpResponse::Ok().json(json!({ "userId": user })))
+    } else {
+        Err(ControlError::bad_request(format!("user {user} {refusal}")))
+    }
 }
 
 pub(super) async fn post_message(

@@ -31,6 +31,8 @@ pub(crate) fn routes(app: &mut web::ServiceConfig) {
                 .route("/fault", web::post().to(actions::fault))
                 .route("/application", web::post().to(actions::application))
                 .route("/members/{user}/voice", web::post().to(actions::move_member))
+                .route("/members/{user}/join", web::post().to(actions::join))
+                .route("/members/{user}/leave", web::post().to(actions::leave))
                 .route("/members/{user}/message", web::post().to(actions::post_message)),
         );
 }

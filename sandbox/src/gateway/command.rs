@@ -66,7 +66,9 @@ struct Payload {
 struct IdentifyData {
     token: String,
     intents: Option<i64>,
-    properties: serde_json::Map<String, Value>,
+    /// Who the client says it is; it must be there and is not looked at.
+    #[serde(rename = "properties")]
+    _properties: serde_json::Map<String, Value>,
     shard: Option<(i64, i64)>,
     large_threshold: Option<usize>,
     compress: Option<bool>,
@@ -138,7 +140,7 @@ fn read<T: for<'de> Deserialize<'de>>(data: Value) -> Result<T, Close> {
 }
 
 fn identify(data: IdentifyData, allowed: Allowed) -> Result<Command, Close> {
-    let IdentifyData { token, intents, properties: _, shard, large_threshold, compress } = data;
+    let IdentifyData { token, intents, shard, large_threshold, compress, .. } = data;
     if !is_bot_token(&token) {
         return Err(Close::AuthenticationFailed);
     }

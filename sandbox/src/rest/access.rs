@@ -61,4 +61,9 @@ impl<'a> Access<'a> {
     pub(crate) fn outranks(self, guild: &Guild, position: u32) -> bool {
         guild.rank(self.world.application.bot) > position
     }
+
+    /// Refuses what only a higher role may do to a member.
+    pub(crate) fn above(self, guild: &Guild, user: Id) -> Result<(), ApiError> {
+        self.outranks(guild, guild.rank(user)).then_some(()).ok_or(ApiError::MISSING_PERMISSIONS)
+    }
 }

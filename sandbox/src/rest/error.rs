@@ -46,6 +46,9 @@ errors! {
     UNKNOWN_EMOJI = BAD_REQUEST, 10014, "Unknown Emoji";
     UNKNOWN_BAN = NOT_FOUND, 10026, "Unknown Ban";
     UNKNOWN_VOICE_STATE = NOT_FOUND, 10065, "Unknown Voice State";
+    TOO_MANY_ROLES = BAD_REQUEST, 30005, "Maximum number of guild roles reached (250)";
+    TOO_MANY_REACTIONS = BAD_REQUEST, 30010, "Maximum number of reactions reached (20)";
+    TOO_MANY_CHANNELS = BAD_REQUEST, 30013, "Maximum number of server channels reached (500)";
     TOO_LARGE = PAYLOAD_TOO_LARGE, 40005, "Request entity too large";
     NOT_IN_VOICE = BAD_REQUEST, 40032, "Target user is not connected to voice.";
     MISSING_ACCESS = FORBIDDEN, 50001, "Missing Access";
@@ -58,7 +61,6 @@ errors! {
     THREAD_ARCHIVED = BAD_REQUEST, 50083, "Thread is archived";
     INVALID_JSON = BAD_REQUEST, 50109, "The request body contains invalid JSON.";
     THREAD_EXISTS = BAD_REQUEST, 160004, "A thread has already been created for this message";
-    NO_SUCH_API = BAD_REQUEST, 50041, "Invalid API version provided";
     UNSUPPORTED_MEDIA = UNSUPPORTED_MEDIA_TYPE, 50035, "The sandbox takes no uploads: send application/json";
 }
 

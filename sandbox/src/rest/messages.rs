@@ -7,11 +7,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
+    Answer,
     access::Access,
     caller::Bot,
     draft::{self, Draft},
     error::ApiError,
-    form,
+    form::{Body, Form},
 };
 use crate::{
     discord::Discord,
@@ -37,11 +38,9 @@ pub(crate) struct Page {
 pub(crate) async fn create(
     _: Bot,
     path: web::Path<Id>,
-    request: HttpRequest,
-    body: web::Payload,
+    Body(body): Body,
     discord: web::Data<Discord>,
-) -> Result<HttpResponse, ApiError> {
-    let body = form::read_object(&request, body).await?;
+) -> Answer {
     let channel = path.into_inner();
     discord.with(|inner| {
         let bot = inner.world.application.bot;
@@ -64,11 +63,7 @@ pub(crate) async fn create(
     })
 }
 
-pub(crate) async fn get(
-    _: Bot,
-    path: web::Path<(Id, Id)>,
-    discord: web::Data<Discord>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn get(_: Bot, path: web::Path<(Id, Id)>, discord: web::Data<Discord>) -> Answer {
     let (channel, id) = path.into_inner();
     discord.with(|inner| {
         let (guild, channel) =
@@ -83,7 +78,7 @@ pub(crate) async fn list(
     path: web::Path<Id>,
     page: web::Query<Page>,
     discord: web::Data<Discord>,
-) -> Result<HttpResponse, ApiError> {
+) -> Answer {
     let limit = page.limit.unwrap_or(50);
     if !(1..=100).contains(&limit) {
         let message = "int value should be between 1 and 100.";
@@ -108,11 +103,9 @@ pub(crate) async fn list(
 pub(crate) async fn edit(
     _: Bot,
     path: web::Path<(Id, Id)>,
-    request: HttpRequest,
-    body: web::Payload,
+    Body(body): Body,
     discord: web::Data<Discord>,
-) -> Result<HttpResponse, ApiError> {
-    let body = form::read_object(&request, body).await?;
+) -> Answer {
     let (channel, id) = path.into_inner();
     discord.with(|inner| {
         let bot = inner.world.application.bot;
@@ -133,11 +126,7 @@ pub(crate) async fn edit(
     })
 }
 
-pub(crate) async fn delete(
-    _: Bot,
-    path: web::Path<(Id, Id)>,
-    discord: web::Data<Discord>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn delete(_: Bot, path: web::Path<(Id, Id)>, discord: web::Data<Discord>) -> Answer {
     let (channel, id) = path.into_inner();
     discord.with(|inner| {
         let bot = inner.world.application.bot;
@@ -155,11 +144,9 @@ pub(crate) async fn delete(
 pub(crate) async fn delete_bulk(
     _: Bot,
     path: web::Path<Id>,
-    request: HttpRequest,
-    body: web::Payload,
+    Body(body): Body,
     discord: web::Data<Discord>,
-) -> Result<HttpResponse, ApiError> {
-    let body = form::read_object(&request, body).await?;
+) -> Answer {
     let ids = read_bulk(&body)?;
     let channel = path.into_inner();
     discord.with(|inner| {
@@ -173,11 +160,7 @@ pub(crate) async fn delete_bulk(
     })
 }
 
-pub(crate) async fn typing(
-    _: Bot,
-    path: web::Path<Id>,
-    discord: web::Data<Discord>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn typing(_: Bot, path: web::Path<Id>, discord: web::Data<Discord>) -> Answer {
     let channel = path.into_inner();
     discord.with(|inner| {
         let access = Access::of(&inner.world);
@@ -198,13 +181,23 @@ pub(crate) async fn pin(
     path: web::Path<(Id, Id)>,
     request: HttpRequest,
     discord: web::Data<Discord>,
-) -> Result<HttpResponse, ApiError> {
+) -> Answer {
     let (channel, id) = path.into_inner();
     discord.with(|inner| {
         let (_, place) = Access::of(&inner.world).channel_with(channel, Permissions::MANAGE_MESSAGES)?;
         place.message(id).ok_or(ApiError::UNKNOWN_MESSAGE)?;
         inner.world.pin(channel, id, request.method() == "PUT");
         Ok(HttpResponse::NoContent().finish())
+    })
+}
+
+/// The pinned messages, newest first.
+pub(crate) async fn pins(_: Bot, path: web::Path<Id>, discord: web::Data<Discord>) -> Answer {
+    discord.with(|inner| {
+        let (guild, channel) = Access::of(&inner.world).channel(path.into_inner())?;
+        let pinned = channel.messages.iter().rev().filter(|message| message.pinned).take(50);
+        let shown: Vec<Value> = pinned.map(|message| inner.world.message_payload(guild, message)).collect();
+        Ok(HttpResponse::Ok().json(shown))
     })
 }
 
@@ -223,7 +216,7 @@ fn may_write(access: Access<'_>, channel: &Channel) -> Result<(), ApiError> {
     }
 }
 
-fn answer(world: &crate::world::World, message: &Message) -> Result<HttpResponse, ApiError> {
+fn answer(world: &crate::world::World, message: &Message) -> Answer {
     let guild = world.guild_of(message.channel).ok_or(ApiError::UNKNOWN_CHANNEL)?;
     Ok(HttpResponse::Ok().json(world.message_payload(guild, message)))
 }
@@ -234,7 +227,7 @@ fn is_recent(message: &Message) -> bool {
 }
 
 fn read_bulk(body: &Map<String, Value>) -> Result<Vec<Id>, ApiError> {
-    let mut form = form::Form::new(body);
+    let mut form = Form::new(body);
     let ids = form.snowflakes("messages", 100);
     let ids = form.required("messages", ids).unwrap_or_default();
     if ids.len() < 2 {

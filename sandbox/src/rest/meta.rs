@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::{
+    Answer,
     caller::{Bot, Caller},
     error::ApiError,
 };
@@ -13,7 +14,7 @@ use crate::{
     discord::Discord,
     gateway::hub::{APPLICATION_FLAGS, STARTS_PER_DAY},
     oauth::grants::Scope,
-    world::{World, id::Id},
+    world::{World, id::Id, user::User},
 };
 
 pub(crate) async fn gateway(request: HttpRequest) -> HttpResponse {
@@ -39,19 +40,14 @@ pub(crate) async fn application(_: Bot, discord: web::Data<Discord>) -> HttpResp
     discord.with(|inner| {
         let world = &inner.world;
         let mut application = application_payload(world);
-        application["owner"] =
-            json!(world.users.get(&world.application.owner).map(crate::world::user::User::payload));
-        application["bot"] =
-            json!(world.users.get(&world.application.bot).map(crate::world::user::User::payload));
+        application["owner"] = json!(world.users.get(&world.application.owner).map(User::payload));
+        application["bot"] = json!(world.users.get(&world.application.bot).map(User::payload));
         HttpResponse::Ok().json(application)
     })
 }
 
 /// What the caller's token allows, and until when.
-pub(crate) async fn authorization(
-    caller: Caller,
-    discord: web::Data<Discord>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn authorization(caller: Caller, discord: web::Data<Discord>) -> Answer {
     let Caller::Person { id, scopes } = caller else { return Err(ApiError::UNAUTHORIZED) };
     discord.with(|inner| {
         let mut answer = json!({
@@ -60,16 +56,13 @@ pub(crate) async fn authorization(
             "expires": crate::world::id::Timestamp::now(),
         });
         if scopes.contains(&Scope::Identify) {
-            answer["user"] = json!(inner.world.users.get(&id).map(crate::world::user::User::payload));
+            answer["user"] = json!(inner.world.users.get(&id).map(User::payload));
         }
         Ok(HttpResponse::Ok().json(answer))
     })
 }
 
-pub(crate) async fn current_user(
-    caller: Caller,
-    discord: web::Data<Discord>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn current_user(caller: Caller, discord: web::Data<Discord>) -> Answer {
     caller.require(Scope::Identify)?;
     discord.with(|inner| {
         let id = caller.id(&inner.world);
@@ -86,10 +79,7 @@ pub(crate) async fn current_user(
     })
 }
 
-pub(crate) async fn current_guilds(
-    caller: Caller,
-    discord: web::Data<Discord>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn current_guilds(caller: Caller, discord: web::Data<Discord>) -> Answer {
     caller.require(Scope::Guilds)?;
     discord.with(|inner| {
         let world = &inner.world;
@@ -116,7 +106,7 @@ pub(crate) async fn current_member(
     caller: Caller,
     path: web::Path<Id>,
     discord: web::Data<Discord>,
-) -> Result<HttpResponse, ApiError> {
+) -> Answer {
     caller.require(Scope::GuildsMembersRead)?;
     discord.with(|inner| {
         let id = caller.id(&inner.world);
@@ -127,11 +117,7 @@ pub(crate) async fn current_member(
     })
 }
 
-pub(crate) async fn user(
-    _: Bot,
-    path: web::Path<Id>,
-    discord: web::Data<Discord>,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn user(_: Bot, path: web::Path<Id>, discord: web::Data<Discord>) -> Answer {
     discord.with(|inner| {
         let user = inner.world.users.get(&path).ok_or(ApiError::UNKNOWN_USER)?;
         Ok(HttpResponse::Ok().json(user.payload()))

@@ -3,19 +3,27 @@
 //! <https://discord.com/developers/docs/reference>
 
 mod access;
+mod audit;
 mod caller;
+mod channels;
 mod draft;
 mod error;
 mod form;
+mod guilds;
 pub(crate) mod limits;
 mod members;
 mod messages;
 mod meta;
+mod reactions;
+mod threads;
 mod throttle;
 
-use actix_web::{Resource, dev::HttpServiceFactory, middleware::from_fn, web};
+use actix_web::{HttpResponse, Resource, dev::HttpServiceFactory, middleware::from_fn, web};
 
 use self::error::ApiError;
+
+/// What every handler gives back.
+type Answer = Result<HttpResponse, ApiError>;
 
 /// The API under its version and, for OAuth2 clients, without one.
 pub(crate) fn api(path: &str) -> impl HttpServiceFactory + use<> {
@@ -43,20 +51,89 @@ fn meta_routes(api: &mut web::ServiceConfig) {
 }
 
 fn channel_routes(api: &mut web::ServiceConfig) {
-    api.service(at("/channels/{channel}/messages").get(messages::list).post(messages::create))
+    api.service(at("/channels/{channel}").get(channels::get).patch(channels::edit).delete(channels::delete))
+        .service(at("/channels/{channel}/messages").get(messages::list).post(messages::create))
         .service(at("/channels/{channel}/messages/bulk-delete").post(messages::delete_bulk))
+        .service(at("/channels/{channel}/messages/pins").get(messages::pins))
+        .service(at("/channels/{channel}/messages/pins/{message}").put(messages::pin).delete(messages::pin))
         .service(
             at("/channels/{channel}/messages/{message}")
                 .get(messages::get)
                 .patch(messages::edit)
                 .delete(messages::delete),
         )
+        .service(at("/channels/{channel}/messages/{message}/threads").post(threads::create_from_message))
+        .service(at("/channels/{channel}/messages/{message}/reactions").delete(reactions::clear))
+        .service(
+            at("/channels/{channel}/messages/{message}/reactions/{emoji}")
+                .get(reactions::list)
+                .delete(reactions::clear_emoji),
+        )
+        .service(
+            at("/channels/{channel}/messages/{message}/reactions/{emoji}/@me")
+                .put(reactions::add)
+                .delete(reactions::remove_own),
+        )
+        .service(
+            at("/channels/{channel}/messages/{message}/reactions/{emoji}/{user}").delete(reactions::remove),
+        )
+        .service(
+            at("/channels/{channel}/permissions/{overwrite}")
+                .put(channels::set_overwrite)
+                .delete(channels::delete_overwrite),
+        )
         .service(at("/channels/{channel}/typing").post(messages::typing))
-        .service(at("/channels/{channel}/pins/{message}").put(messages::pin).delete(messages::pin));
+        .service(at("/channels/{channel}/pins").get(messages::pins))
+        .service(at("/channels/{channel}/pins/{message}").put(messages::pin).delete(messages::pin))
+        .service(at("/channels/{channel}/threads").post(threads::create))
+        .service(at("/channels/{channel}/thread-members").get(threads::members))
+        .service(
+            at("/channels/{channel}/thread-members/{user}")
+                .put(threads::set_member)
+                .delete(threads::set_member),
+        );
 }
 
 fn guild_routes(api: &mut web::ServiceConfig) {
-    api.service(at("/guilds/{guild}/members/{user}").get(members::get));
+    api.service(at("/guilds/{guild}").get(guilds::get).patch(guilds::edit))
+        .service(
+            at("/guilds/{guild}/channels")
+                .get(channels::list)
+                .post(channels::create)
+                .patch(channels::reorder),
+        )
+        .service(at("/guilds/{guild}/threads/active").get(channels::active_threads))
+        .service(at("/guilds/{guild}/members").get(members::list))
+        .service(at("/guilds/{guild}/members/search").get(members::search))
+        .service(
+            at("/guilds/{guild}/members/{user}").get(members::get).patch(members::edit).delete(members::kick),
+        )
+        .service(
+            at("/guilds/{guild}/members/{user}/roles/{role}")
+                .put(members::add_role)
+                .delete(members::remove_role),
+        )
+        .service(at("/guilds/{guild}/bans").get(members::bans))
+        .service(
+            at("/guilds/{guild}/bans/{user}").get(members::get_ban).put(members::ban).delete(members::unban),
+        )
+        .service(
+            at("/guilds/{guild}/roles")
+                .get(guilds::roles)
+                .post(guilds::create_role)
+                .patch(guilds::reorder_roles),
+        )
+        .service(
+            at("/guilds/{guild}/roles/{role}")
+                .get(guilds::role)
+                .patch(guilds::edit_role)
+                .delete(guilds::delete_role),
+        )
+        .service(
+            at("/guilds/{guild}/voice-states/{user}")
+                .get(guilds::voice_state)
+                .patch(guilds::edit_voice_state),
+        );
 }
 
 /// A path with the methods it has; others are refused the way Discord does.

@@ -9,6 +9,7 @@ use super::{
     guild::{Channel, ChannelKind, Role, Thread},
     id::{Id, Timestamp},
     payload,
+    permissions::Permissions,
 };
 
 /// A thread to come.
@@ -91,6 +92,7 @@ impl World {
         channel.thread = Some(Thread {
             owner: draft.owner,
             created: now,
+            archive_changed: now,
             archived: false,
             locked: false,
             auto_archive_min: draft.auto_archive_min,
@@ -163,6 +165,34 @@ impl World {
             channel.overwrites.retain(|overwrite| overwrite.id != id);
         }
         self.emit("GUILD_ROLE_DELETE", Some(guild), &json!({ "guild_id": guild, "role_id": id }));
+    }
+
+    /// Gives a guild another name.
+    pub(crate) fn rename_guild(&mut self, id: Id, name: String) {
+        let Some(guild) = self.guilds.get_mut(&id) else { return };
+        guild.name = name;
+        let data = payload::guild(guild);
+        self.emit("GUILD_UPDATE", Some(id), &data);
+    }
+
+    /// Notes a deed of the bot in the audit log, which those who may read it hear of at once.
+    pub(crate) fn audit(&mut self, guild: Id, action: u8, target: Id, reason: Option<String>) {
+        let bot = self.application.bot;
+        if !self.permissions_of(bot, guild).contains(Permissions::VIEW_AUDIT_LOG) {
+            return;
+        }
+        let mut data = json!({
+            "id": self.new_id(),
+            "guild_id": guild,
+            "user_id": bot,
+            "target_id": target,
+            "action_type": action,
+            "changes": [],
+        });
+        if let Some(reason) = reason {
+            data["reason"] = json!(reason);
+        }
+        self.emit("GUILD_AUDIT_LOG_ENTRY_CREATE", Some(guild), &data);
     }
 
     fn tell_role(&mut self, name: &'static str, guild: Id, role: &Role) {

@@ -293,6 +293,7 @@ fn channels() -> BTreeMap<Id, Channel> {
     thread.thread = Some(Thread {
         owner: ADA,
         created: began,
+        archive_changed: began,
         archived: false,
         locked: false,
         auto_archive_min: 10_080,

@@ -85,6 +85,8 @@ pub(crate) struct Channel {
 pub(crate) struct Thread {
     pub(crate) owner: Id,
     pub(crate) created: Timestamp,
+    /// When it was last put away or taken out again.
+    pub(crate) archive_changed: Timestamp,
     pub(crate) archived: bool,
     pub(crate) locked: bool,
     pub(crate) auto_archive_min: u32,
@@ -109,7 +111,7 @@ pub(crate) struct Overwrite {
 }
 
 /// A person's or bot's place in a guild. Small, because a guild may have 50,000 of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Member {
     pub(crate) user: Id,
     pub(crate) nick: Option<String>,

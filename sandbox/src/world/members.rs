@@ -10,12 +10,12 @@ use super::{
 };
 
 impl World {
-    /// Lets a known user join a guild. False when they are unknown or already there.
+    /// Lets a known user join a guild. False when they are unknown, banned or already there.
     pub(crate) fn add_member(&mut self, guild: Id, user: Id) -> bool {
         let (Some(home), Some(account)) = (self.guilds.get_mut(&guild), self.users.get(&user)) else {
             return false;
         };
-        if home.members.contains_key(&user) {
+        if home.members.contains_key(&user) || home.bans.contains_key(&user) {
             return false;
         }
         let member = Member::new(user, Timestamp::now());

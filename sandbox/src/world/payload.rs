@@ -210,7 +210,7 @@ fn thread(guild: Id, channel: &Channel) -> Value {
     let mut metadata = json!({
         "archived": thread.archived,
         "auto_archive_duration": thread.auto_archive_min,
-        "archive_timestamp": thread.created,
+        "archive_timestamp": thread.archive_changed,
         "locked": thread.locked,
         "create_timestamp": thread.created,
     });
