@@ -71,7 +71,9 @@ struct IdentifyData {
     _properties: serde_json::Map<String, Value>,
     shard: Option<(i64, i64)>,
     large_threshold: Option<usize>,
-    compress: Option<bool>,
+    /// A boolean, but oceanic.js repeats the transport's name here, and Discord does not mind.
+    #[serde(default)]
+    compress: Value,
 }
 
 #[derive(Deserialize)]
@@ -163,7 +165,7 @@ fn identify(data: IdentifyData, allowed: Allowed) -> Result<Command, Close> {
         intents,
         shard,
         large_threshold: large_threshold.unwrap_or(LARGE_THRESHOLD).clamp(50, 250),
-        compress: compress.unwrap_or(false),
+        compress: compress == true,
     })
 }
 
@@ -296,6 +298,7 @@ mod tests {
             ("", FREE, Some(4013)),
             (r#","intents":513"#, FREE, None),
             (r#","intents":513,"presence":null,"capabilities":253,"compress":true"#, FREE, None),
+            (r#","intents":513,"compress":"zlib-stream""#, FREE, None),
             (r#","intents":-1"#, FREE, Some(4013)),
             (r#","intents":4194304"#, FREE, Some(4013)),
             (r#","intents":32768"#, FREE, None),

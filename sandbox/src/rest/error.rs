@@ -45,10 +45,13 @@ errors! {
     UNKNOWN_USER = NOT_FOUND, 10013, "Unknown User";
     UNKNOWN_EMOJI = BAD_REQUEST, 10014, "Unknown Emoji";
     UNKNOWN_BAN = NOT_FOUND, 10026, "Unknown Ban";
+    UNKNOWN_APPLICATION = NOT_FOUND, 10002, "Unknown Application";
+    UNKNOWN_COMMAND = NOT_FOUND, 10063, "Unknown application command";
     UNKNOWN_VOICE_STATE = NOT_FOUND, 10065, "Unknown Voice State";
     TOO_MANY_ROLES = BAD_REQUEST, 30005, "Maximum number of guild roles reached (250)";
     TOO_MANY_REACTIONS = BAD_REQUEST, 30010, "Maximum number of reactions reached (20)";
     TOO_MANY_CHANNELS = BAD_REQUEST, 30013, "Maximum number of server channels reached (500)";
+    TOO_MANY_COMMANDS = BAD_REQUEST, 30032, "Maximum number of application commands reached (100)";
     TOO_LARGE = PAYLOAD_TOO_LARGE, 40005, "Request entity too large";
     NOT_IN_VOICE = BAD_REQUEST, 40032, "Target user is not connected to voice.";
     MISSING_ACCESS = FORBIDDEN, 50001, "Missing Access";

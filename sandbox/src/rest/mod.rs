@@ -6,6 +6,7 @@ mod access;
 mod audit;
 mod caller;
 mod channels;
+mod commands;
 mod draft;
 mod error;
 mod form;
@@ -32,6 +33,7 @@ pub(crate) fn api(path: &str) -> impl HttpServiceFactory + use<> {
         .app_data(web::PathConfig::default().error_handler(|_, _| error::invalid_path().into()))
         .app_data(web::QueryConfig::default().error_handler(|_, _| error::invalid_path().into()))
         .configure(meta_routes)
+        .configure(command_routes)
         .configure(channel_routes)
         .configure(guild_routes)
         .configure(crate::oauth::api)
@@ -48,6 +50,16 @@ fn meta_routes(api: &mut web::ServiceConfig) {
         .service(at("/users/@me/guilds").get(meta::current_guilds))
         .service(at("/users/@me/guilds/{guild}/member").get(meta::current_member))
         .service(at("/users/{user}").get(meta::user));
+}
+
+/// Application commands, for all guilds and for one.
+fn command_routes(api: &mut web::ServiceConfig) {
+    for path in
+        ["/applications/{application}/commands", "/applications/{application}/guilds/{guild}/commands"]
+    {
+        api.service(at(path).get(commands::list).post(commands::create).put(commands::replace))
+            .service(at(&format!("{path}/{{command}}")).get(commands::get).delete(commands::delete));
+    }
 }
 
 fn channel_routes(api: &mut web::ServiceConfig) {

@@ -185,7 +185,7 @@ impl World {
             users.insert(user.id, user);
         }
         seat_some(&mut guild, simulated);
-        let application = Application { id: APPLICATION, bot: APPLICATION, owner: ADA };
+        let application = Application { id: APPLICATION, bot: APPLICATION, owner: ADA, commands: Vec::new() };
         let mut world = Self {
             application,
             users,

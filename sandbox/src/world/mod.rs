@@ -49,6 +49,17 @@ pub(crate) struct Application {
     pub(crate) id: Id,
     pub(crate) bot: Id,
     pub(crate) owner: Id,
+    /// Commands it has registered. They are kept and shown; nobody here can use them.
+    pub(crate) commands: Vec<Command>,
+}
+
+/// A registered application command.
+#[derive(Clone, Debug)]
+pub(crate) struct Command {
+    pub(crate) id: Id,
+    /// None for a command of all guilds.
+    pub(crate) guild: Option<Id>,
+    pub(crate) definition: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A dispatch to come: what Discord would tell the sessions that may hear it.
@@ -105,7 +116,7 @@ impl World {
         std::mem::take(&mut self.outbox)
     }
 
-    fn new_id(&mut self) -> Id {
+    pub(crate) fn new_id(&mut self) -> Id {
         self.mint.next(Timestamp::now())
     }
 
