@@ -3,7 +3,7 @@
 import { connect } from "./guildstream.js";
 import { Composer } from "./composer.js";
 import { channelOf, indentJson } from "./describe.js";
-import { avatar, byId, el, setText } from "./dom.js";
+import { avatar, byId, el, setText, takeImagesFrom } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Hops } from "./hops.js";
 import { Rooms } from "./rooms.js";
@@ -103,6 +103,7 @@ function show(view) {
 
 function showAccount({ id, username, globalName, avatar: address }) {
   const name = globalName ?? username;
+  takeImagesFrom(address);
   const picture = avatar({ userId: id, username: name, avatar: address });
   const leave = el("button", { className: "button" }, "Sign out");
   leave.dataset.action = "sign-out";

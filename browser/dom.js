@@ -2,6 +2,13 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const AVATAR_COLOURS = 6;
+const DISCORD_IMAGES = "https://cdn.discordapp.com";
+let images = DISCORD_IMAGES;
+
+/** A Discord of another make, such as the sandbox, keeps its pictures itself: everyone's are where this one is. */
+export function takeImagesFrom(address) {
+  if (URL.canParse(address)) images = new URL(address).origin;
+}
 
 /** The element with this id. */
 export const byId = (id) => document.getElementById(id);
@@ -32,7 +39,7 @@ export function avatar({ userId, username, avatar: address }) {
   const initial = el("span", { className: `avatar colour-${Number(BigInt(digits(userId)) % BigInt(AVATAR_COLOURS))}` }, initialOf(username));
   initial.setAttribute("aria-hidden", "true");
   if (!address || !/^https?:/.test(address)) return initial;
-  const image = el("img", { className: "avatar", src: address, alt: "", width: 28, height: 28, loading: "lazy", referrerPolicy: "no-referrer" });
+  const image = el("img", { className: "avatar", src: address.replace(DISCORD_IMAGES, images), alt: "", width: 28, height: 28, loading: "lazy", referrerPolicy: "no-referrer" });
   image.addEventListener("error", () => image.replaceWith(initial), { once: true });
   return image;
 }

@@ -29,7 +29,8 @@ async fn a_browser_signs_in_is_known_and_signs_out() {
     let session = session.json();
     let id = session["user"]["id"].as_str().unwrap();
     assert_eq!(session["user"]["username"], "ada");
-    assert_eq!(session["user"]["avatar"], format!("https://cdn.discordapp.com/avatars/{id}/a_0f.gif"));
+    let avatar = session["user"]["avatar"].as_str().unwrap();
+    assert!(avatar.ends_with(&format!("/avatars/{id}/a_0f.gif")), "{avatar}");
     assert_eq!(session["guilds"], json!([{"id": GUILD, "manager": true}]));
     assert!(session["expiresAt"].as_u64().unwrap() > 1_700_000_000_000);
 

@@ -1,11 +1,12 @@
 //! `GET /api/session`: who is signed in.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, web};
 use guildstream_actors::snowflake::{GuildId, UserId};
 use serde::Serialize;
+use url::Url;
 use utoipa::ToSchema;
 
-use super::error::Refusal;
+use super::{error::Refusal, web::WebState};
 use crate::auth::session::{Person, SignedIn};
 
 /// Who is signed in, and until when.
@@ -44,20 +45,25 @@ struct GuildView {
     (status = 200, body = SessionView),
     (status = 401, body = Refusal, description = "no session, or one that expired or ended"),
 ))]
-pub(super) async fn show(signed_in: SignedIn) -> HttpResponse {
+pub(super) async fn show(signed_in: SignedIn, state: web::Data<WebState>) -> HttpResponse {
     HttpResponse::Ok().json(SessionView {
         guilds: signed_in.guilds.iter().map(|it| GuildView { id: it.guild, manager: it.manager }).collect(),
         expires_at: signed_in.exp.saturating_mul(1000),
-        user: signed_in.user.into(),
+        user: UserView::new(signed_in.user, &state.config.discord_url),
     })
 }
 
-impl From<Person> for UserView {
-    fn from(person: Person) -> Self {
+impl UserView {
+    fn new(person: Person, discord_url: &Url) -> Self {
+        // A Discord of another make, such as the sandbox, keeps the pictures itself. The page takes it from here.
+        let images = match discord_url.host_str() {
+            Some("discord.com") => "https://cdn.discordapp.com".to_owned(),
+            _ => discord_url.origin().ascii_serialization(),
+        };
         // https://discord.com/developers/docs/reference#image-formatting
         let avatar = person.avatar.map(|hash| {
             let kind = if hash.starts_with("a_") { "gif" } else { "png" };
-            format!("https://cdn.discordapp.com/avatars/{}/{hash}.{kind}", person.id)
+            format!("{images}/avatars/{}/{hash}.{kind}", person.id)
         });
         Self { id: person.id, username: person.username, global_name: person.global_name, avatar }
     }

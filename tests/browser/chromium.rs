@@ -78,8 +78,9 @@ impl Page {
     pub(crate) async fn until(&self, what: &str, expression: &str) {
         let looking = async {
             // While the page changes under the question, there is no answer.
+            let mut looks = time::interval(LOOK_AGAIN);
             while self.ask(&format!("Boolean({expression})")).await != Some(json!(true)) {
-                time::sleep(LOOK_AGAIN).await;
+                looks.tick().await;
             }
         };
         if time::timeout(PATIENCE, looking).await.is_err() {

@@ -109,8 +109,9 @@ impl Stage {
             members.iter().any(|member| member["userId"] == user && member["voiceChannelId"] == channel)
         };
         let looking = async {
+            let mut looks = time::interval(LOOK_AGAIN);
             while !seated() {
-                time::sleep(LOOK_AGAIN).await;
+                looks.tick().await;
             }
         };
         time::timeout(PATIENCE, looking).await.unwrap();
@@ -119,13 +120,14 @@ impl Stage {
     /// Asks `/api/status` of web until it says so.
     async fn until(&self, is_so: impl Fn(&Value) -> bool) {
         let looking = async {
+            let mut looks = time::interval(LOOK_AGAIN);
             loop {
                 let answer = awc::Client::new().get(format!("{}api/status", self.url())).send().await;
                 let status: Value = answer.unwrap().json().await.unwrap();
                 if is_so(&status) {
                     break;
                 }
-                time::sleep(LOOK_AGAIN).await;
+                looks.tick().await;
             }
         };
         time::timeout(PATIENCE, looking).await.unwrap();
