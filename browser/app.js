@@ -11,11 +11,13 @@ import { Rooms } from "./rooms.js";
 const VIEWS = ["loading", "signed-out", "not-a-member", "unreachable"];
 const ASK_AGAIN_MS = 4_000;
 const ANNOUNCE_MS = 4_000;
+const MAX_NAMES = 10_000;
 /** A longer text makes the browser slow; all of it can still be copied. */
 const SHOWN_CHARACTERS = 200_000;
 
 const hops = new Hops(() => post("/api/gateway/connect"));
 const textChannels = new Map(); // id → name, as events mention them
+const personNames = new Map(); // id → username, as voice shows them
 let stream;
 let session;
 let askAgain;
@@ -52,13 +54,14 @@ async function start() {
 function open() {
   const debug = new URLSearchParams(location.search).has("debug");
   stream = connect({ url: "/api/stream", debug });
-  const feed = new Feed(channelName, showDetail);
+  const feed = new Feed(channelName, (id) => personNames.get(id), showDetail);
   const composer = new Composer((command, payload) => stream.send(command, payload));
   new Rooms(stream.voice);
   stream.on("status", onStatus);
   stream.on("*", (event) => {
     hops.sample(event.event === "voice.snapshot" ? undefined : event.ts);
     learnChannel(event);
+    learnPeople(event);
     feed.add(event);
     note(event);
   });
@@ -136,6 +139,16 @@ function learnChannel(event) {
   if (type === "CHANNEL_DELETE" || type === "THREAD_DELETE") return textChannels.delete(id);
   const name = /^(CHANNEL|THREAD)_(CREATE|UPDATE)$/.test(type) && typeof payload.name === "string" ? `#${payload.name}` : undefined;
   if (name || !textChannels.has(id)) textChannels.set(id, name);
+}
+
+/** Some events name people by their id alone. */
+function learnPeople({ payload }) {
+  const members = payload?.channels?.flatMap?.(({ members }) => members ?? []) ?? [];
+  for (const { userId, username } of [payload ?? {}, ...members]) {
+    if (!userId || !username) continue;
+    if (personNames.size >= MAX_NAMES) personNames.clear();
+    personNames.set(userId, username);
+  }
 }
 
 function channelName(id) {

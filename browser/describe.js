@@ -9,17 +9,17 @@ export function channelOf({ event, payload }) {
   return typeof id === "string" ? id : undefined;
 }
 
-/** One line for the list of live events. */
-export function summaryOf({ event, payload }) {
+/** One line for the list of live events; `personName` knows people whom the event names by id alone. */
+export function summaryOf({ event, payload }, personName = () => undefined) {
   const describe = SENTENCES[event];
-  const text = describe ? describe(payload ?? {}) : fallback(payload);
+  const text = describe ? describe(payload ?? {}, personName) : fallback(payload);
   return String(text ?? "").slice(0, SUMMARY_LENGTH);
 }
 
 const SENTENCES = {
-  "voice.joined": (p) => `${isolate(p.username ?? p.userId)} joined`,
-  "voice.left": (p) => `${isolate(p.username ?? p.userId)} left`,
-  "voice.moved": (p) => `${isolate(p.username ?? p.userId)} moved here`,
+  "voice.joined": (p) => `${isolate(p.username ?? "someone")} joined`,
+  "voice.left": (p, personName) => `${isolate(personName(p.userId) ?? "someone")} left`,
+  "voice.moved": (p) => `${isolate(p.username ?? "someone")} moved here`,
   "voice.snapshot": (p) => `${p.channels?.length ?? 0} channels`,
   "room.created": (p) => `${p.name ?? p.channelId} was created`,
   "room.deleted": (p) => `${p.name ?? p.channelId} was deleted`,
@@ -28,7 +28,7 @@ const SENTENCES = {
   MESSAGE_UPDATE: (p) => `${who(p)} edited: ${isolate(p.content ?? "")}`,
   MESSAGE_DELETE: () => "a message was deleted",
   MESSAGE_REACTION_ADD: (p) => `${who(p)} reacted ${p.emoji?.name ?? ""}`,
-  MESSAGE_REACTION_REMOVE: (p) => `${who(p)} took back ${p.emoji?.name ?? ""}`,
+  MESSAGE_REACTION_REMOVE: (p, personName) => `${isolate(personName(p.user_id) ?? "someone")} took back ${p.emoji?.name ?? ""}`,
   TYPING_START: (p) => `${who(p)} is typing`,
   GUILD_MEMBER_ADD: (p) => `${who(p)} joined the server`,
   GUILD_MEMBER_REMOVE: (p) => `${who(p)} left the server`,

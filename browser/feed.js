@@ -13,6 +13,7 @@ const RATE_WINDOW_S = 3;
 
 export class Feed {
   #names;
+  #people;
   #open;
   #all = []; // oldest first
   #matching = [];
@@ -28,9 +29,10 @@ export class Feed {
   #viewport = byId("feed");
   #list = byId("feed-rows");
 
-  /** `names` gives a channel's name; `open` shows an event in full. */
-  constructor(names, open) {
+  /** `names` gives a channel's name, `people` someone's; `open` shows an event in full. */
+  constructor(names, people, open) {
     this.#names = names;
+    this.#people = people;
     this.#open = open;
     this.#view = this.#matching;
     this.#viewport.addEventListener("scroll", () => this.#settle(), { passive: true });
@@ -46,7 +48,7 @@ export class Feed {
   }
 
   add(event) {
-    const entry = { ...descriptors(event), at: Date.now(), source: event };
+    const entry = { ...descriptors(event, this.#people), at: Date.now(), source: event };
     this.#all.push(entry);
     if (this.#all.length > 2 * KEPT) this.#all.splice(0, KEPT);
     this.#counts[this.#counts.length - 1]++;
@@ -206,10 +208,10 @@ export class Feed {
   }
 }
 
-function descriptors(event) {
+function descriptors(event, people) {
   const type = event.event;
   const kind = /^(voice|room|VOICE)/.test(type) ? "voice" : /MESSAGE|TYPING/.test(type) ? "message" : "other";
-  return { type, kind, channelId: channelOf(event), summary: summaryOf(event) };
+  return { type, kind, channelId: channelOf(event), summary: summaryOf(event, people) };
 }
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });

@@ -136,7 +136,7 @@ function marksOf(member) {
   if (member.selfStream) marks.push(icon("streaming", "sharing their screen"));
   if (member.selfVideo) marks.push(icon("camera", "camera on"));
   if (member.suppress) marks.push(icon("audience", "in the audience"));
-  if (member.deaf || member.selfDeaf) marks.push(icon("deafened", member.deaf ? "deafened by the server" : "deafened"));
+  else if (member.deaf || member.selfDeaf) marks.push(icon("deafened", member.deaf ? "deafened by the server" : "deafened"));
   else if (member.mute || member.selfMute) marks.push(icon("muted", member.mute ? "muted by the server" : "muted"));
   return marks;
 }
