@@ -1,14 +1,8 @@
 //! One web role on port 0 with its real actors, between a Discord of three routes and a gateway that answers commands
 //! by their names.
 
-use std::{
-    collections::HashMap,
-    net::TcpListener,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
-use actix::{Actor as _, Addr, Supervisor};
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
     cookie::Cookie,
@@ -21,12 +15,7 @@ use awc::Client;
 use futures_util::StreamExt as _;
 use guildstream::{
     config::{Environment, WebConfig},
-    http::web::{WebState, configure},
-};
-use guildstream_actors::{
-    link_client::{LinkClient, LinkClientSettings, Shutdown},
-    ring::RingLimits,
-    sse_broker::{BrokerSettings, SseBroker},
+    roles::{self, RunningRole},
 };
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use serde_json::{Value, json, value::RawValue};
@@ -57,8 +46,8 @@ pub(crate) struct Server {
     pub(crate) world: Shared,
     /// What `/api/openapi.json` promises; every answer is held against it.
     description: Value,
-    link: Addr<LinkClient>,
-    handles: Vec<ServerHandle>,
+    role: RunningRole,
+    doubles: Vec<ServerHandle>,
     client: Client,
 }
 
@@ -82,6 +71,7 @@ impl Server {
 
     /// A role with these settings changed.
     pub(crate) async fn with(changes: &[(&str, &str)]) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let world = Shared::new(Mutex::default());
         let (gateway_url, gateway) = serve(&world, |app| {
             app.route("/", web::get().to(link));
@@ -91,19 +81,13 @@ impl Server {
                 .route("/api/v10/users/@me", web::get().to(me))
                 .route("/api/v10/users/@me/guilds", web::get().to(guilds));
         });
-        // The role's own address is part of its settings, so it is bound before they are read.
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let config = settings(&base, &discord_url, changes);
+        let config = settings(&gateway_url, &discord_url, changes);
         let public = config.public_url.clone();
-        let (broker, link) = actors(&config, &gateway_url);
-        let state = WebState::new(Arc::new(config), broker, link.clone()).unwrap();
-        let server = HttpServer::new(move || App::new().configure(configure(state.clone())));
-        let server = server.workers(1).disable_signals().listen(listener).unwrap().run();
-        let handles = vec![gateway, discord, server.handle()];
-        rt::spawn(server);
+        let role = roles::web::start(config).await.unwrap();
+        let base = Url::parse(&format!("http://{}", role.addr())).unwrap();
+        let doubles = vec![gateway, discord];
         let client = Client::builder().disable_redirects().timeout(PATIENCE).finish();
-        let mut server = Self { base, public, world, description: Value::Null, link, handles, client };
+        let mut server = Self { base, public, world, description: Value::Null, role, doubles, client };
         server.description = server.browser().get("/api/openapi.json").await.json();
         server.until_ready(200).await;
         server
@@ -144,9 +128,9 @@ impl Server {
 
     /// Asserts that no actor died and ends everything.
     pub(crate) async fn stop(self) {
-        self.link.send(Shutdown).await.unwrap();
-        for handle in self.handles {
-            handle.stop(false).await;
+        self.role.stop().await.unwrap();
+        for double in self.doubles {
+            double.stop(false).await;
         }
     }
 }
@@ -209,6 +193,11 @@ impl Browser<'_> {
 
     fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> awc::ClientRequest {
         let mut request = self.server.client.request(method, self.server.base.join(path).unwrap().as_str());
+        // A browser asks for the public name, whatever address that leads to.
+        request = request.insert_header((
+            "host",
+            &self.server.public[url::Position::BeforeHost..url::Position::AfterPort],
+        ));
         for header in headers {
             request = request.insert_header(*header);
         }
@@ -269,10 +258,12 @@ pub(crate) fn query(url: &str) -> HashMap<String, String> {
     Url::parse(url).unwrap().query_pairs().into_owned().collect()
 }
 
-fn settings(base: &Url, discord_url: &Url, changes: &[(&str, &str)]) -> WebConfig {
+fn settings(gateway_url: &Url, discord_url: &Url, changes: &[(&str, &str)]) -> WebConfig {
     let mut environment: HashMap<_, _> = [
         ("GUILDSTREAM_ENV", "development"),
-        ("PUBLIC_URL", base.as_str()),
+        ("WEB_PORT", "0"),
+        ("WEB_WORKERS", "1"),
+        ("GATEWAY_WS_URL", &gateway_url.as_str().replace("http:", "ws:")),
         ("DISCORD_URL", discord_url.as_str()),
         ("DISCORD_CLIENT_ID", "1000000000000000001"),
         ("DISCORD_CLIENT_SECRET", CLIENT_SECRET),
@@ -285,30 +276,6 @@ fn settings(base: &Url, discord_url: &Url, changes: &[(&str, &str)]) -> WebConfi
     .into();
     environment.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     WebConfig::read(&Environment::from_iter(environment)).unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn actors(config: &WebConfig, gateway_url: &Url) -> (Addr<SseBroker>, Addr<LinkClient>) {
-    let broker = SseBroker::new(BrokerSettings {
-        guilds: config.vite_discord_guild_id.clone(),
-        replay: RingLimits { events: config.replay_events, bytes: config.replay_bytes },
-        heartbeat: config.sse_heartbeat_s,
-        stall: config.sse_stall_s,
-        queue_bytes: config.sse_queue_bytes,
-        max_sessions: config.sse_max_sessions,
-        max_sessions_per_user: config.sse_max_sessions_per_user,
-        viewer_ttl: config.viewer_ttl_s,
-    })
-    .start();
-    let settings = LinkClientSettings {
-        url: gateway_url.as_str().replace("http:", "ws:"),
-        token: config.link_token.clone(),
-        max_attempts: 10,
-        command_queue: config.command_queue,
-        command_timeout: config.command_timeout_s,
-        legacy_members: false,
-    };
-    let (deliver, states) = (broker.clone().recipient(), broker.clone().recipient());
-    (broker, Supervisor::start(move |_| LinkClient::new(settings, deliver, states)))
 }
 
 fn serve(world: &Shared, routes: fn(&mut web::ServiceConfig)) -> (Url, ServerHandle) {
