@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
-use super::session::{Membership, Person};
+use super::signed_in::{Membership, Person};
 
 /// The longest a sign-in waits for one answer of Discord.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -5,3 +5,5 @@ pub mod discord_oauth;
 pub mod expiring_set;
 pub mod return_to;
 pub mod session;
+pub mod session_store;
+pub mod signed_in;

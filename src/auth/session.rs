@@ -1,81 +1,35 @@
-//! The browser's session: what it holds, how it is kept, and the extractor that routes ask for it.
+//! Browser sessions: how one begins, is read, and ends.
 //!
-//! It lives in an encrypted cookie, which by itself neither expires nor can be taken back. So it carries its own
-//! expiry, and ended sessions are remembered until theirs. A restart forgets them: with the cookie alone, a copied
-//! cookie of an ended session works again after a restart until it expires.
+//! Without Redis a session lives in an encrypted cookie, which by itself neither expires nor can be taken back. So it
+//! carries its own expiry, and ended sessions are remembered until theirs. A restart forgets them: a copied cookie of
+//! an ended session then works again until it expires. With Redis it does not.
 
-use std::{
-    future::{Ready, ready},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use actix_session::{
-    Session, SessionExt, SessionMiddleware, config::PersistentSession, storage::CookieSessionStore,
-};
-use actix_web::{
-    FromRequest, HttpRequest,
-    cookie::{self, Key, SameSite},
-    dev::Payload,
-    web,
-};
-use guildstream_actors::snowflake::{GuildId, UserId};
+use actix_session::{Session, SessionMiddleware, config::PersistentSession};
+use actix_web::cookie::{self, Key, SameSite};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
 
-use super::expiring_set::ExpiringSet;
+use super::{
+    expiring_set::ExpiringSet,
+    session_store::{EndedSession, SessionStore},
+    signed_in::{Membership, Person, SignedIn},
+};
 use crate::http::error::ApiError;
 
 /// As many guilds as fit into a cookie of 4096 bytes with everything else a session may hold.
 pub const MAX_GUILDS: usize = 64;
 
 /// Ended sessions and answered sign-ins that are remembered; each takes about 150 bytes.
-const REMEMBERED: usize = 50_000;
+pub(super) const REMEMBERED: usize = 50_000;
 
 /// The time a person may take to sign in.
 const SIGN_IN_TTL_S: u64 = 600;
 
 const SIGNED_IN: &str = "user";
 const SIGN_IN: &str = "sign_in";
-
-/// A signed-in browser.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignedIn {
-    /// Names the session; new at every sign-in.
-    pub sid: String,
-    /// When it began, in seconds since the Unix epoch.
-    pub iat: u64,
-    /// When it ends, in seconds since the Unix epoch.
-    pub exp: u64,
-    /// Who signed in.
-    pub user: Person,
-    /// Those of the configured guilds the user was a member of when signing in.
-    pub guilds: Vec<Membership>,
-}
-
-/// A Discord user, as the sign-in told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Person {
-    /// The user's id.
-    pub id: UserId,
-    /// The unique name.
-    pub username: String,
-    /// The name the user chose to be shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub global_name: Option<String>,
-    /// The hash of the avatar.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub avatar: Option<String>,
-}
-
-/// A guild the user is in. Written as its id, with a star if the user may manage it: a cookie is small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Membership {
-    /// The guild's id.
-    pub guild: GuildId,
-    /// Whether the user is its owner or has Administrator or Manage Server.
-    pub manager: bool,
-}
 
 /// A sign-in that was begun in this browser and not yet answered by Discord.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +46,7 @@ pub struct PendingSignIn {
 
 /// How sessions are kept, and what has become of them. One for all workers.
 pub struct Sessions {
+    store: SessionStore,
     key: Key,
     secure: bool,
     ttl: Duration,
@@ -100,14 +55,15 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// `secret` encrypts the cookies; `secure` says whether the service is reached over https.
+    /// `store` keeps them, `secret` encrypts the cookies; `secure` says whether the service is reached over https.
     ///
     /// # Panics
     ///
     /// When `secret` is shorter than 64 bytes, which the configuration has checked.
     #[must_use]
-    pub fn new(secret: &SecretString, secure: bool, ttl: Duration) -> Self {
+    pub fn new(store: SessionStore, secret: &SecretString, secure: bool, ttl: Duration) -> Self {
         Self {
+            store,
             key: Key::from(secret.expose_secret().as_bytes()),
             secure,
             ttl,
@@ -118,9 +74,9 @@ impl Sessions {
 
     /// The middleware that opens and closes the cookie around a request.
     #[must_use]
-    pub fn middleware(&self) -> SessionMiddleware<CookieSessionStore> {
+    pub fn middleware(&self) -> SessionMiddleware<SessionStore> {
         let ttl = i64::try_from(self.ttl.as_secs()).unwrap_or(i64::MAX);
-        SessionMiddleware::builder(CookieSessionStore::default(), self.key.clone())
+        SessionMiddleware::builder(self.store.clone(), self.key.clone())
             .cookie_name(self.cookie_name().to_owned())
             .cookie_secure(self.secure)
             .cookie_http_only(true)
@@ -135,6 +91,24 @@ impl Sessions {
     #[must_use]
     pub fn cookie_name(&self) -> &'static str {
         if self.secure { "__Host-guildstream_session" } else { "guildstream_session" }
+    }
+
+    /// Where they are kept.
+    #[must_use]
+    pub fn store(&self) -> &SessionStore {
+        &self.store
+    }
+
+    /// Whether this browser's session can be read and written now.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Unavailable`] when it cannot.
+    pub async fn usable(&self, session: &Session) -> Result<(), ApiError> {
+        if SessionStore::is_unreadable(session) || self.store.reachable().await.is_err() {
+            return Err(unreadable());
+        }
+        Ok(())
     }
 
     /// Notes that this browser begins to sign in.
@@ -162,7 +136,7 @@ impl Sessions {
         let now = now();
         let pending = session.get::<PendingSignIn>(SIGN_IN).ok().flatten().ok_or(ApiError::SignInExpired)?;
         session.remove(SIGN_IN);
-        let is_same: bool = subtle::ConstantTimeEq::ct_eq(pending.state.as_bytes(), state.as_bytes()).into();
+        let is_same: bool = pending.state.as_bytes().ct_eq(state.as_bytes()).into();
         let expires = pending.iat.saturating_add(SIGN_IN_TTL_S);
         // The cookie of before can be sent again, so forgetting the state there is not enough.
         if is_same && now < expires && self.answered.insert(state, expires, now) {
@@ -196,68 +170,41 @@ impl Sessions {
 
     /// Ends the browser's session, also for copies of its cookie; the answer is what it was.
     pub fn end(&self, session: &Session) -> Option<SignedIn> {
-        let signed_in = self.current(session)?;
-        self.ended.insert(&signed_in.sid, signed_in.exp, now());
+        let signed_in = self.read(session).ok()?;
+        self.remember_end(&signed_in.ended());
         Some(signed_in)
     }
 
+    /// Lets a session that has ended, here or at another web role, be used no more.
+    pub fn remember_end(&self, EndedSession { sid, exp }: &EndedSession) {
+        let now = now();
+        if now < *exp {
+            self.ended.insert(sid, *exp, now);
+        }
+    }
+
     /// The session, if it is signed in, has not expired and was not ended.
-    #[must_use]
-    pub fn current(&self, session: &Session) -> Option<SignedIn> {
-        let signed_in = session.get::<SignedIn>(SIGNED_IN).ok().flatten()?;
-        (now() < signed_in.exp && !self.ended.contains(&signed_in.sid)).then_some(signed_in)
-    }
-}
-
-impl SignedIn {
-    /// The ids of the guilds.
-    #[must_use]
-    pub fn guild_ids(&self) -> Vec<GuildId> {
-        self.guilds.iter().map(|membership| membership.guild).collect()
-    }
-
-    /// When the session ends.
-    #[must_use]
-    pub fn expires_at(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(self.exp)
-    }
-
-    /// Whether the user could manage one of the guilds when signing in.
-    #[must_use]
-    pub fn is_manager(&self) -> bool {
-        self.guilds.iter().any(|membership| membership.manager)
-    }
-}
-
-impl FromRequest for SignedIn {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let sessions = request.app_data::<web::Data<Sessions>>();
-        let signed_in = sessions.and_then(|sessions| sessions.current(&request.get_session()));
-        ready(signed_in.ok_or(ApiError::NoSession))
-    }
-}
-
-impl From<Membership> for String {
-    fn from(membership: Membership) -> Self {
-        format!("{}{}", membership.guild, if membership.manager { "*" } else { "" })
-    }
-}
-
-impl TryFrom<String> for Membership {
-    type Error = std::num::ParseIntError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let id = text.strip_suffix('*');
-        Ok(Self { guild: id.unwrap_or(&text).parse()?, manager: id.is_some() })
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::NoSession`], or [`ApiError::Unavailable`] when it cannot be read.
+    pub fn read(&self, session: &Session) -> Result<SignedIn, ApiError> {
+        if SessionStore::is_unreadable(session) {
+            return Err(unreadable());
+        }
+        let signed_in = session.get::<SignedIn>(SIGNED_IN).ok().flatten().ok_or(ApiError::NoSession)?;
+        let is_current = now() < signed_in.exp && !self.ended.contains(&signed_in.sid);
+        is_current.then_some(signed_in).ok_or(ApiError::NoSession)
     }
 }
 
 /// 128 random bits, in text that any cookie or URL can carry.
 fn random_id() -> String {
     format!("{:032x}", rand::random::<u128>())
+}
+
+fn unreadable() -> ApiError {
+    ApiError::Unavailable("sessions cannot be read now: try again soon".to_owned())
 }
 
 fn now() -> u64 {
@@ -271,13 +218,19 @@ mod tests {
         App, HttpResponse, ResponseError,
         cookie::Cookie,
         test::{TestRequest, call_service, init_service},
+        web,
     };
-    use proptest::prelude::*;
+    use guildstream_actors::snowflake::{GuildId, UserId};
 
     const TTL: Duration = Duration::from_secs(3600);
 
     fn sessions(secret: &str, ttl: Duration) -> web::Data<Sessions> {
-        web::Data::new(Sessions::new(&SecretString::from(secret.repeat(64)), false, ttl))
+        web::Data::new(Sessions::new(
+            SessionStore::new(None),
+            &SecretString::from(secret.repeat(64)),
+            false,
+            ttl,
+        ))
     }
 
     fn person(name: &str) -> Person {
@@ -327,9 +280,7 @@ mod tests {
     }
 
     fn whoami(sessions: &Sessions, session: Session) -> HttpResponse {
-        sessions
-            .current(&session)
-            .map_or_else(|| ApiError::NoSession.error_response(), |_| HttpResponse::Ok().finish())
+        sessions.read(&session).map_or_else(|error| error.error_response(), |_| HttpResponse::Ok().finish())
     }
 
     #[actix_web::test]
@@ -410,19 +361,5 @@ mod tests {
         let second = visit(&sessions, Some(&first), again).await.1.unwrap();
         assert_eq!(visit(&sessions, Some(&first), whoami).await.0, 401);
         assert_eq!(visit(&sessions, Some(&second), whoami).await.0, 200);
-    }
-
-    proptest! {
-        #[test]
-        fn a_membership_survives_its_text(id: u64, manager: bool) {
-            let membership = Membership { guild: GuildId(id), manager };
-            prop_assert_eq!(Membership::try_from(String::from(membership)), Ok(membership));
-        }
-
-        #[test]
-        fn no_text_breaks_the_session_parser(text in "(?s).*") {
-            let _ = Membership::try_from(text.clone());
-            let _ = serde_json::from_str::<SignedIn>(&text);
-        }
     }
 }

@@ -171,7 +171,7 @@ pub(super) fn session_secret(text: &str) -> Parsed<()> {
 
 pub(super) fn redis_url(text: &str) -> Parsed<()> {
     match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "redis" | "rediss") => Ok(()),
+        Ok(url) if matches!(url.scheme(), "redis" | "rediss" | "redis+unix") => Ok(()),
         _ => Err("write a URL such as redis://localhost:6379".into()),
     }
 }

@@ -14,7 +14,7 @@ use super::{
     rate_limits::Who,
     web::WebState,
 };
-use crate::auth::session::SignedIn;
+use crate::auth::signed_in::SignedIn;
 
 /// A message with ten full embeds has less.
 const MAX_BODY_BYTES: usize = 64 * 1024;

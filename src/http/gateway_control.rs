@@ -16,7 +16,7 @@ use super::{
     rate_limits::Who,
     web::WebState,
 };
-use crate::auth::session::SignedIn;
+use crate::auth::signed_in::SignedIn;
 
 /// Connects the link, also after it ran out of attempts.
 #[utoipa::path(post, path = "/api/gateway/connect", tag = "operation", security(("session" = [])), params(
@@ -26,6 +26,8 @@ use crate::auth::session::SignedIn;
     (status = 204, description = "it is dialling"),
     (status = 401, body = Refusal, description = "no session"),
     (status = 403, body = Refusal, description = "the user may not manage a guild, or a foreign page asks"),
+    (status = 429, body = Refusal, description = "too many; Retry-After says when to come back"),
+    (status = 503, body = Refusal, description = "the link client does not answer, or sessions cannot be read now"),
 ))]
 pub(super) async fn connect(
     signed_in: SignedIn,
@@ -45,6 +47,8 @@ pub(super) async fn connect(
     (status = 204, description = "it is disconnected"),
     (status = 401, body = Refusal, description = "no session"),
     (status = 403, body = Refusal, description = "the user may not manage a guild, or a foreign page asks"),
+    (status = 429, body = Refusal, description = "too many; Retry-After says when to come back"),
+    (status = 503, body = Refusal, description = "the link client does not answer, or sessions cannot be read now"),
 ))]
 pub(super) async fn disconnect(
     signed_in: SignedIn,

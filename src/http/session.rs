@@ -7,7 +7,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::{error::Refusal, web::WebState};
-use crate::auth::session::{Person, SignedIn};
+use crate::auth::signed_in::{Person, SignedIn};
 
 /// Who is signed in, and until when.
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,6 +44,7 @@ struct GuildView {
 #[utoipa::path(get, path = "/api/session", tag = "session", security(("session" = [])), responses(
     (status = 200, body = SessionView),
     (status = 401, body = Refusal, description = "no session, or one that expired or ended"),
+    (status = 503, body = Refusal, description = "sessions cannot be read now"),
 ))]
 pub(super) async fn show(signed_in: SignedIn, state: web::Data<WebState>) -> HttpResponse {
     HttpResponse::Ok().json(SessionView {

@@ -13,7 +13,7 @@ use super::{
     error::{ApiError, Refusal},
     web::WebState,
 };
-use crate::auth::{discord_oauth::OauthError, return_to, session::SignedIn};
+use crate::auth::{discord_oauth::OauthError, return_to, signed_in::SignedIn};
 
 /// The longest code or state that is looked at; Discord's have about 30 bytes.
 const MAX_ANSWER_BYTES: usize = 512;
@@ -44,6 +44,7 @@ pub(super) struct CallbackQuery {
     (status = 303, description = "to Discord"),
     (status = 400, body = Refusal, description = "an address to return to that is not allowed"),
     (status = 429, body = Refusal, description = "too many sign-ins from this address"),
+    (status = 503, body = Refusal, description = "sessions cannot be written now"),
 ))]
 pub(super) async fn login(
     request: HttpRequest,
@@ -60,6 +61,7 @@ pub(super) async fn login(
     let next = query.next.as_deref().unwrap_or("/");
     let return_to = return_to::parse(next, public_url, state.origins().others())
         .map_err(|error| ApiError::Invalid(error.to_string()))?;
+    state.sessions().usable(&session).await?;
     let hint = query.login_hint.as_deref().filter(|_| state.config.development);
     let begun = state.oauth.begin(hint);
     state.sessions().begin(&session, begun.state, begun.verifier, return_to)?;
@@ -71,7 +73,7 @@ pub(super) async fn login(
     (status = 303, description = "signed in, or refused by the user; to where the sign-in was begun"),
     (status = 400, body = Refusal, description = "begun elsewhere, too long ago, or used before"),
     (status = 429, body = Refusal, description = "too many sign-ins from this address"),
-    (status = 503, body = Refusal, description = "Discord does not answer"),
+    (status = 503, body = Refusal, description = "Discord does not answer, or sessions cannot be written now"),
 ))]
 pub(super) async fn callback(
     request: HttpRequest,
@@ -81,6 +83,7 @@ pub(super) async fn callback(
 ) -> Result<HttpResponse, ApiError> {
     state.rates.sign_in.take(client_address(&request, &state.config.trusted_proxies).into())?;
     let CallbackQuery { state: answered, code, error } = query.into_inner();
+    state.sessions().usable(&session).await?;
     let pending = state.sessions().take_pending(&session, &answered)?;
     let code = match (code, error) {
         (Some(code), None) if !code.is_empty() && code.len() <= MAX_ANSWER_BYTES => code,
@@ -107,16 +110,22 @@ pub(super) async fn callback(
 ), responses(
     (status = 204, description = "signed out"),
     (status = 403, body = Refusal, description = "a foreign page asks"),
+    (status = 503, body = Refusal, description = "sessions cannot be read now"),
 ))]
-pub(super) async fn logout(session: Session, state: web::Data<WebState>) -> HttpResponse {
+pub(super) async fn logout(session: Session, state: web::Data<WebState>) -> Result<HttpResponse, ApiError> {
+    state.sessions().usable(&session).await?;
     let ended = state.sessions().end(&session);
     session.purge();
     end_streams(&state, ended).await;
-    HttpResponse::NoContent().finish()
+    Ok(HttpResponse::NoContent().finish())
 }
 
 async fn end_streams(state: &WebState, ended: Option<SignedIn>) {
-    let Some(SignedIn { sid, user, .. }) = ended else { return };
+    let Some(ended) = ended else { return };
+    if let Err(error) = state.sessions().store().announce_end(&ended.ended()).await {
+        log::warn!("[Sign-in] Other web roles do not hear that a session has ended: {error:#}");
+    }
+    let SignedIn { sid, user, .. } = ended;
     match ask("broker", &state.broker, EndSession { sid }).await {
         Ok(streams) => log::info!("[Sign-in] Session of user {} ended, with {streams} stream(s)", user.id),
         Err(error) => {

@@ -3,7 +3,7 @@
 //! An EventSource gives up for good on any status but 200. So a refusal that will pass is a 200 that says when to come
 //! back, and ends. <https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model>
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -26,7 +26,7 @@ use super::{
     rate_limits::Who,
     web::WebState,
 };
-use crate::auth::session::SignedIn;
+use crate::auth::signed_in::SignedIn;
 
 /// Where EventSource puts the position it has.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -59,28 +59,34 @@ pub(super) struct StreamQuery {
 pub(super) async fn open(
     request: HttpRequest,
     query: web::Query<StreamQuery>,
-    signed_in: SignedIn,
+    signed_in: Result<SignedIn, ApiError>,
     state: web::Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
+    let signed_in = match signed_in {
+        Ok(signed_in) => signed_in,
+        Err(ApiError::Unavailable(reason)) => return Ok(refuse("unknown", &reason, retry_soon())),
+        Err(error) => return Err(error),
+    };
+    let user = signed_in.user.id;
     let StreamQuery { guild, channel, events, last_event_id } = query.into_inner();
     let configured = &state.config.vite_discord_guild_id;
     let filter = Filter::parse(guild.as_deref(), channel.as_deref(), events.as_deref(), configured)
         .map_err(|error| ApiError::Invalid(error.to_string()))?;
-    if let Err(wait) = state.rates.stream.check(Who::User(signed_in.user.id)) {
-        return Ok(refuse(&signed_in, "too many streams in a short time", wait + retry_soon()));
+    if let Err(wait) = state.rates.stream.check(Who::User(user)) {
+        return Ok(refuse(user, "too many streams in a short time", wait + retry_soon()));
     }
     let guilds = signed_in.guild_ids();
-    let admit = Admit { user: signed_in.user.id, guilds: guilds.clone() };
+    let admit = Admit { user, guilds: guilds.clone() };
     match ask("broker", &state.broker, admit).await {
         Ok(Admission::Welcome) => {}
         Ok(Admission::NotAMember) => return Err(ApiError::NotAMember),
-        Ok(Admission::Later { reason, retry }) => return Ok(refuse(&signed_in, reason, retry)),
-        Err(error) => return Ok(refuse(&signed_in, &error.to_string(), retry_soon())),
+        Ok(Admission::Later { reason, retry }) => return Ok(refuse(user, reason, retry)),
+        Err(error) => return Ok(refuse(user, &error.to_string(), retry_soon())),
     }
     let header =
         request.headers().get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let expires_at = signed_in.expires_at();
-    let viewer = Viewer { user: signed_in.user.id, sid: signed_in.sid, guilds, expires_at };
+    let viewer = Viewer { user, sid: signed_in.sid, guilds, expires_at };
     Ok(event_stream().streaming(sse_session::stream(OpenStream {
         broker: state.broker.clone(),
         viewer,
@@ -90,8 +96,8 @@ pub(super) async fn open(
     })))
 }
 
-fn refuse(signed_in: &SignedIn, reason: &str, retry: Duration) -> HttpResponse {
-    log::info!("[SSE] Turned user {} away for {} s: {reason}", signed_in.user.id, retry.as_secs());
+fn refuse(who: impl Display, reason: &str, retry: Duration) -> HttpResponse {
+    log::info!("[SSE] Turned user {who} away for {} s: {reason}", retry.as_secs());
     let goodbye = sse_session::refusal(retry);
     event_stream().streaming(stream::iter([Ok::<Bytes, actix_web::Error>(goodbye)]))
 }

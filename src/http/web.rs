@@ -5,9 +5,13 @@ use std::{sync::Arc, time::Instant};
 use actix::Addr;
 use actix_web::{
     middleware::from_fn,
+    rt::{self, task::JoinHandle},
     web::{self, ServiceConfig},
 };
-use guildstream_actors::{link_client::LinkClient, sse_broker::SseBroker};
+use guildstream_actors::{
+    link_client::LinkClient,
+    sse_broker::{EndSession, SseBroker},
+};
 
 use super::{
     commands,
@@ -21,6 +25,7 @@ use crate::{
     auth::{
         discord_oauth::{DiscordOauth, OauthError},
         session::Sessions,
+        session_store::{EndedSession, SessionStore},
     },
     config::WebConfig,
 };
@@ -40,6 +45,7 @@ pub struct WebState {
     /// When the role started.
     pub started: Instant,
     sessions: web::Data<Sessions>,
+    follower: JoinHandle<()>,
     origins: web::Data<origin::AllowedOrigins>,
 }
 
@@ -56,6 +62,10 @@ impl WebState {
     ) -> Result<web::Data<Self>, OauthError> {
         let public_url = &config.public_url;
         let secure = public_url.scheme() == "https";
+        let store = SessionStore::new(config.redis_url.as_ref());
+        let sessions =
+            web::Data::new(Sessions::new(store, &config.session_secret, secure, config.session_ttl_s));
+        let follower = rt::spawn(follow_ends(sessions.clone(), broker.clone()));
         let cors_origins = config.cors_origins.iter().map(url::Url::origin);
         Ok(web::Data::new(Self {
             oauth: DiscordOauth::new(
@@ -64,7 +74,8 @@ impl WebState {
                 &config.discord_client_id,
                 &config.discord_client_secret,
             )?,
-            sessions: web::Data::new(Sessions::new(&config.session_secret, secure, config.session_ttl_s)),
+            sessions,
+            follower,
             origins: web::Data::new(origin::AllowedOrigins::new(public_url, cors_origins)),
             rates: RateLimits::default(),
             started: Instant::now(),
@@ -85,6 +96,21 @@ impl WebState {
     pub fn origins(&self) -> &origin::AllowedOrigins {
         &self.origins
     }
+}
+
+impl Drop for WebState {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+/// Ends the streams of sessions that were ended at another web role.
+async fn follow_ends(sessions: web::Data<Sessions>, broker: Addr<SseBroker>) {
+    let heard = |ended: EndedSession| {
+        sessions.remember_end(&ended);
+        broker.do_send(EndSession { sid: ended.sid });
+    };
+    sessions.store().follow_ends(heard).await;
 }
 
 /// Configures an `App` with all routes of the web role.
