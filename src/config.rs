@@ -266,7 +266,7 @@ impl SandboxSettings {
         let config = Self {
             development: read.development(),
             log: LogConfig::read(&mut read),
-            sandbox_bind: read.value(&s::SANDBOX_BIND, parse::address),
+            sandbox_bind: read.value(&s::SANDBOX_BIND, parse::loopback),
             sandbox_port: read.value(&s::SANDBOX_PORT, parse::port),
             sandbox_events_per_s: read.value(&s::SANDBOX_EVENTS_PER_S, parse::number(0.0..=10_000.0)),
             sandbox_seed: read.value(&s::SANDBOX_SEED, parse::number(0..=u64::MAX)),

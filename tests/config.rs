@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use guildstream::config::{
     Environment, GatewayConfig, LegacyAudience, LogFormat, SandboxSettings, WebConfig, check, effective,
-    setting::{self, Fallback, Role, SETTINGS},
+    setting::{self, Fallback, Role, SETTINGS, Setting},
 };
 use secrecy::ExposeSecret;
 
@@ -125,6 +125,7 @@ fn a_wrong_value_is_refused_under_its_own_name() {
         (Role::Sandbox, "SANDBOX_EVENTS_PER_S", "NaN"),
         (Role::Sandbox, "SANDBOX_MEMBERS", "3"),
         (Role::Sandbox, "SANDBOX_SEED", "0x1"),
+        (Role::Sandbox, "SANDBOX_BIND", "0.0.0.0"),
     ] {
         let found = mistakes(role, &with(production(), &[(name, bad)]));
         assert!(matches!(&found[..], [one] if one.starts_with(name)), "{name}={bad}: {found:#?}");
@@ -245,4 +246,28 @@ fn help_lists_every_setting_of_the_role_with_default_and_meaning() {
             );
         }
     }
+}
+
+#[test]
+fn the_readme_has_a_row_for_every_setting_and_for_no_other() {
+    let readme = include_str!("../README.md");
+    let table = readme.split("<!-- settings -->").nth(1).and_then(|rest| rest.split("<!-- end").next());
+    let rows: Vec<&str> = table.unwrap().lines().filter(|line| line.starts_with("| `")).collect();
+    let expected: Vec<String> = SETTINGS.iter().map(readme_row).collect();
+    assert_eq!(rows, expected);
+}
+
+fn readme_row(setting: &Setting) -> String {
+    let lock = if setting.secret.is_some() { " 🔒" } else { "" };
+    let roles = match setting.roles {
+        roles if roles == ROLES => "all".to_owned(),
+        roles => roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(", "),
+    };
+    let default = match setting.default {
+        // A long list may be broken between its items.
+        Fallback::Text(text) if text.len() > 60 => format!("`{}`", text.replace(',', ", ")),
+        Fallback::Text(text) => format!("`{text}`"),
+        Fallback::None | Fallback::Required => setting.default_text().to_owned(),
+    };
+    format!("| `{}`{lock} | {roles} | {default} | {} |", setting.name, setting.meaning)
 }

@@ -63,6 +63,14 @@ pub(super) fn address(text: &str) -> Parsed<IpAddr> {
     text.parse().map_err(|_| "write an IP address, such as 127.0.0.1, 0.0.0.0 or ::1".into())
 }
 
+/// An address that only this machine reaches.
+pub(super) fn loopback(text: &str) -> Parsed<IpAddr> {
+    match address(text)? {
+        ip if ip.is_loopback() => Ok(ip),
+        _ => Err("use a loopback address: the sandbox's credentials are known to everybody".into()),
+    }
+}
+
 pub(super) fn addresses(text: &str) -> Parsed<Vec<IpAddr>> {
     items(text).map(address).collect()
 }

@@ -210,7 +210,7 @@ settings! {
     SANDBOX_PORT: SANDBOX, text("8090"),
         "port of the sandbox; 0 lets the system choose";
     SANDBOX_BIND: SANDBOX, text("127.0.0.1"),
-        "address to listen on";
+        "address to listen on, loopback only";
     SANDBOX_EVENTS_PER_S: SANDBOX, text("0.5"),
         "what the simulated members do per second, 0 to 10000; 0 keeps them still";
     SANDBOX_SEED: SANDBOX, text("1"),
