@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint fmt
+.PHONY: help dev test lint fmt bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,3 +19,6 @@ lint: ## check format, lints and the house rules
 
 fmt: ## format the Rust code
 	cargo fmt --all
+
+bench: ## measure how long an event takes from Discord to a browser
+	cargo bench --locked --bench latency

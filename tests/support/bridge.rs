@@ -103,23 +103,8 @@ impl Bridge {
         .await;
     }
 
-    /// Signs a person of the sandbox in, as a browser does.
     pub(crate) async fn sign_in(&self, person: &str) -> Browser {
-        let client = Client::builder().disable_redirects().timeout(PATIENCE).finish();
-        let mut browser = Browser { client, web_url: self.web_url.clone(), cookies: HashMap::new() };
-        let mut url =
-            Url::parse(&format!("{}/auth/login?login_hint={person}&next=/api/session", self.web_url))
-                .unwrap();
-        for _ in 0..10 {
-            let response = browser.request(url.as_str()).send().await.unwrap();
-            browser.keep(response.headers());
-            let Some(location) = response.headers().get("location") else {
-                assert_eq!(response.status(), 200, "{url}");
-                return browser;
-            };
-            url = url.join(location.to_str().unwrap()).unwrap();
-        }
-        panic!("too many redirects, the last to {url}");
+        Browser::sign_in(&self.web_url, person).await
     }
 
     /// Has the sandbox dispatch JSON Lines to every session.
@@ -170,6 +155,24 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
+    /// Signs a person of the sandbox in, as a browser does.
+    pub(crate) async fn sign_in(web_url: &str, person: &str) -> Self {
+        let client = Client::builder().disable_redirects().timeout(PATIENCE).finish();
+        let mut browser = Self { client, web_url: web_url.to_owned(), cookies: HashMap::new() };
+        let mut url =
+            Url::parse(&format!("{}/auth/login?login_hint={person}&next=/api/session", web_url)).unwrap();
+        for _ in 0..10 {
+            let response = browser.request(url.as_str()).send().await.unwrap();
+            browser.keep(response.headers());
+            let Some(location) = response.headers().get("location") else {
+                assert_eq!(response.status(), 200, "{url}");
+                return browser;
+            };
+            url = url.join(location.to_str().unwrap()).unwrap();
+        }
+        panic!("too many redirects, the last to {url}");
+    }
+
     fn request(&self, url: &str) -> awc::ClientRequest {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         self.client.get(url).insert_header(("cookie", cookies.join("; ")))
@@ -284,9 +287,10 @@ pub(crate) async fn status(url: &str) -> u16 {
 
 /// Waits, with a bound, until a condition holds.
 pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let mut look = rt::time::interval(Duration::from_millis(10));
     let met = async {
         while !condition().await {
-            rt::time::sleep(Duration::from_millis(10)).await;
+            look.tick().await;
         }
     };
     rt::time::timeout(PATIENCE, met).await.unwrap_or_else(|_| panic!("not in {PATIENCE:?}: {what}"));

@@ -193,9 +193,10 @@ impl SeedGateway {
 
 /// Waits, with a bound, until a condition holds.
 pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let mut look = rt::time::interval(Duration::from_millis(10));
     let met = async {
         while !condition().await {
-            rt::time::sleep(Duration::from_millis(10)).await;
+            look.tick().await;
         }
     };
     rt::time::timeout(Duration::from_secs(20), met).await.unwrap_or_else(|_| panic!("not in 20 s: {what}"));
