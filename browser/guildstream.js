@@ -9,7 +9,7 @@
  * https://html.spec.whatwg.org/multipage/server-sent-events.html · https://w3c.github.io/web-locks/
  */
 
-import { VoiceRoster, isAfter } from "./voice-roster.js";
+import { VoiceRoster } from "./voice-roster.js";
 
 const TICK_MS = 5_000;
 /** Three heartbeats of the server. */
@@ -19,6 +19,8 @@ const BROWSER_RETRY_MS = 300_000;
 /** Two minutes: the leading tab is frozen. */
 const FROZEN_TICKS = 24;
 const BACKOFF_MAX_MS = 30_000;
+/** Events that wait for the roster; with more, it is asked for again. */
+const MAX_WAITING = 10_000;
 const ROSTER_EVENTS = ["voice.*", "room.*", "VOICE_STATE_UPDATE", "CHANNEL_UPDATE", "GUILD_DELETE"];
 const WAKE_EVENTS = ["online", "pageshow", "pagehide", "visibilitychange"];
 
@@ -40,6 +42,7 @@ export class GuildStream {
   #position;
   #needsRoster;
   #rosterSource;
+  #waiting; // events for the roster, while it is being fetched
   // The leader's connection.
   #leading = false;
   #source;
@@ -104,7 +107,7 @@ export class GuildStream {
     clearInterval(this.#tickTimer);
     for (const type of WAKE_EVENTS) globalThis.removeEventListener?.(type, this);
     this.#drop();
-    this.#rosterSource?.close();
+    this.#endFetch();
     this.#post({ kind: "bye", tab: this.#id });
     this.#channel?.close();
     const campaign = this.#campaigning;
@@ -171,7 +174,7 @@ export class GuildStream {
     }
     if (!tab) this.#silentTicks = 0;
     if (kind === "frame") this.#deliver(data, id);
-    if (kind === "beat") this.#position = id || this.#position;
+    if (kind === "beat" || kind === "status") this.#position = id || this.#position;
     if (kind !== "status") return;
     this.#filters = new Map(filters);
     if (this.#filters.has(this.#id)) this.#adopt(status);
@@ -179,7 +182,7 @@ export class GuildStream {
   }
 
   #tell() {
-    this.#post({ kind: "status", status: this.#status, filters: [...this.#filters] });
+    this.#post({ kind: "status", id: this.#position, status: this.#status, filters: [...this.#filters] });
   }
 
   #tick() {
@@ -196,7 +199,7 @@ export class GuildStream {
 
   #open() {
     this.#drop();
-    if (!this.#position) this.#needsRoster = false; // a fresh stream begins with snapshots
+    if (!this.#position) this.#endFetch(); // a fresh stream begins with snapshots
     const { attempt } = this.#status;
     this.#report({ state: attempt ? "retrying" : "connecting", attempt });
     this.#log(`Connecting to SSE: ${this.#url.pathname}`);
@@ -278,11 +281,12 @@ export class GuildStream {
     this.#status = status;
     if (status.httpStatus) {
       this.#position = ""; // whoever signs in next may see other channels
+      this.#endFetch();
       this.#needsRoster = this.#options.roster;
       this.voice.clear();
     }
     this.#emit("status", this.status, this.#options.onStatus);
-    if (status.state === "live" && this.#needsRoster) this.#fetchRoster();
+    if (status.state === "live" && this.#needsRoster && !this.#waiting) this.#fetchRoster();
   }
 
   #deliver(data, id) {
@@ -291,9 +295,11 @@ export class GuildStream {
       const snapshot = frame.event === "voice.snapshot";
       if (!snapshot && !isAfter(id, this.#position)) return;
       this.#position = id || this.#position;
-      if (snapshot) this.#takeRoster([[frame, data]]);
-      else {
-        if (this.#options.roster) this.voice.apply(frame, id);
+      if (snapshot) {
+        this.#endFetch();
+        this.#takeSnapshot(frame, data, id);
+      } else {
+        this.#updateRoster(frame, id);
         this.#dispatch(frame, data, id);
       }
     } else if (frame?.code === "RESYNC") this.#emit("resync", frame, this.#options.onResync);
@@ -306,24 +312,46 @@ export class GuildStream {
     this.#emit(event, { event, payload, ts, id, get raw() { return payloadText(data); } }, this.#options.onEvent);
   }
 
-  /** A tab that joins a running stream reads the snapshots from a fresh one, which it leaves after the last of them. */
+  #takeSnapshot(frame, data, id) {
+    if (this.#options.roster) this.voice.reset([frame.payload]);
+    this.#dispatch(frame, data, id);
+  }
+
+  #updateRoster(frame, id) {
+    if (!this.#options.roster) return;
+    if (!this.#waiting) this.voice.apply(frame);
+    else if (this.#waiting.push([frame, id]) > MAX_WAITING) this.#fetchRoster();
+  }
+
+  /**
+   * A tab that joins a running stream has missed its snapshots. A fresh stream gives them, as of a moment ago, and what
+   * came after; where it has caught up with the shared one, it is left.
+   */
   #fetchRoster() {
-    if (this.#rosterSource?.readyState < 2) return;
-    const source = (this.#rosterSource = eventSource(address(this.#url, { ...this.#filter, events: ["voice.snapshot"] })));
-    const snapshots = [];
-    source.onerror = () => source.close(); // until the stream is next live
+    this.#endFetch();
+    this.#needsRoster = true;
+    this.#waiting = [];
+    const joined = this.#position;
+    const source = (this.#rosterSource = eventSource(address(this.#url, { ...this.#filter, events: ROSTER_EVENTS })));
+    const reach = (id) => {
+      if (!id || (id !== joined && !isAfter(id, joined))) return;
+      const later = this.#waiting.filter(([, other]) => isAfter(other, id));
+      this.#endFetch();
+      for (const [frame] of later) this.voice.apply(frame);
+    };
+    source.addEventListener("ping", ({ lastEventId }) => reach(lastEventId));
     source.onmessage = ({ data, lastEventId }) => {
       const frame = parse(data);
-      if (frame?.event === "voice.snapshot") snapshots.push([frame, data]);
-      if (lastEventId) this.#takeRoster(snapshots, lastEventId); // only the last one carries the position
+      if (frame?.event === "voice.snapshot") this.#takeSnapshot(frame, data, lastEventId);
+      else if (frame?.type === "event") this.voice.apply(frame);
+      reach(lastEventId);
     };
   }
 
-  #takeRoster(snapshots, position) {
+  #endFetch() {
     this.#rosterSource?.close();
     this.#needsRoster = false;
-    if (this.#options.roster) this.voice.reset(snapshots.map(([{ payload }]) => payload), position);
-    for (const [frame, data] of snapshots) this.#dispatch(frame, data, position);
+    this.#waiting = undefined;
   }
 
   #emit(name, value, callback) {
@@ -371,6 +399,16 @@ function accepts({ guild, channel, events }, event, payload) {
   const channels = [p.channel_id, p.channelId, p.previousChannelId, event.includes("CHANNEL_") && p.id].filter(Boolean);
   const touches = (wanted, ids) => !wanted || !ids.length || ids.some((id) => wanted.includes(id));
   return touches(guild, guilds) && touches(channel, channels) && (!events || events.some((pattern) => covers(pattern, event)));
+}
+
+/**
+ * Whether `id` is news to someone at `position`. Ids are `<epoch>-<seq>`: there is an order only within an epoch,
+ * and anything of another epoch counts as news.
+ */
+function isAfter(id, position) {
+  const [, epoch, seq] = /^(.*)-(\d+)$/.exec(id) ?? [];
+  const [, otherEpoch, otherSeq] = /^(.*)-(\d+)$/.exec(position) ?? [];
+  return !epoch || epoch !== otherEpoch || Number(seq) > Number(otherSeq);
 }
 
 function covers(pattern, name) {

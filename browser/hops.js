@@ -12,6 +12,7 @@ export class Hops {
   #failed = false;
   #askedAt = 0;
   #stream;
+  #since = 0;
   #delays = [];
   #reconnectLink;
 
@@ -29,13 +30,14 @@ export class Hops {
   mayManage = false;
 
   showStream(status) {
+    if (status.state !== this.#stream?.state) this.#since = Date.now();
     this.#stream = status;
     this.#draw();
   }
 
   /** Remembers how long an event took from the gateway's socket to here. */
   sample(ts) {
-    if (!Number.isFinite(ts)) return;
+    if (!(ts > this.#since)) return; // what is replayed was late on purpose
     this.#delays.push(Math.max(0, Date.now() - ts));
     if (this.#delays.length > SAMPLES) this.#delays.shift();
   }

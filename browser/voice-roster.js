@@ -9,8 +9,6 @@ export class VoiceRoster {
   #only;
   #channels = new Map();
   #seats = new Map(); // "guild/user" → channel id
-  #moved = new Map(); // "guild/user" → id of the event that last moved them, since the last snapshot
-  #position = "";
   #listeners = new Set();
   #list;
 
@@ -25,11 +23,8 @@ export class VoiceRoster {
     return () => this.#listeners.delete(listener);
   };
 
-  /** Takes snapshots as the truth as of `position`; who moved after it stays where the later events put them. */
-  reset(snapshots, position = "") {
-    const later = [...this.#moved].filter(([, id]) => position && isAfter(id, position)).map(([key]) => [key, this.#find(key)]);
-    this.#position = position;
-    this.#moved.clear();
+  /** Takes the snapshots of some guilds as the truth about them. */
+  reset(snapshots) {
     for (const { guildId, channels } of snapshots) {
       this.#forget((channel) => channel.guildId === guildId);
       for (const channel of channels) {
@@ -38,18 +33,16 @@ export class VoiceRoster {
         for (const { userId } of channel.members) this.#seats.set(`${guildId}/${userId}`, channel.channelId);
       }
     }
-    for (const [key, seat] of later) this.#seat(...key.split("/"), seat?.channelId, seat?.member);
     this.#changed();
   }
 
   /** Applies one event of the stream; others than those of voice and rooms are ignored. */
-  apply({ event, payload }, id = "") {
-    if (!payload || !isAfter(id, this.#position)) return;
+  apply({ event, payload }) {
+    if (!payload) return;
     const { guildId = payload.guild_id, channelId = payload.channel_id, userId = payload.user_id } = payload;
     const known = this.#channels.get(channelId ?? payload.id);
     if (/^voice\.(joined|left|moved)$/.test(event) || (event === "VOICE_STATE_UPDATE" && guildId)) {
       this.#seat(guildId, userId, channelId, event === "VOICE_STATE_UPDATE" ? stateOf(payload) : personOf(payload));
-      this.#moved.set(`${guildId}/${userId}`, id);
     } else if (event === "room.created" && this.#shows(channelId)) {
       this.#channels.set(channelId, { members: [], ...known, ...payload });
     } else if (event === "room.deleted") this.#forget((channel) => channel === known);
@@ -62,8 +55,8 @@ export class VoiceRoster {
   }
 
   clear() {
-    for (const map of [this.#channels, this.#seats, this.#moved]) map.clear();
-    this.#position = "";
+    this.#channels.clear();
+    this.#seats.clear();
     this.#changed();
   }
 
@@ -112,16 +105,6 @@ export class VoiceRoster {
     this.#list = undefined;
     for (const listener of this.#listeners) listener(this.getSnapshot());
   }
-}
-
-/**
- * Whether `id` is news to someone at `position`. Ids are `<epoch>-<seq>`: there is an order only within an epoch,
- * and anything of another epoch counts as news.
- */
-export function isAfter(id, position) {
-  const [, epoch, seq] = /^(.*)-(\d+)$/.exec(id) ?? [];
-  const [, otherEpoch, otherSeq] = /^(.*)-(\d+)$/.exec(position) ?? [];
-  return !epoch || epoch !== otherEpoch || Number(seq) > Number(otherSeq);
 }
 
 function personOf({ channelId, username, avatar }) {

@@ -209,19 +209,20 @@ test("two tabs share one connection, and the second gets its roster and every ev
   install();
   const first = start();
   await settle();
-  last().open().ack().event("voice.snapshot", snapshot(ADA), "e-1");
+  last().open().ack().event("voice.snapshot", snapshot(ADA), "e-1").event("TYPING_START", {}, "e-5");
   const [main] = sources;
   const seen = [];
   const second = start({ onEvent: ({ event, id }) => seen.push([event, id]) });
   await settle();
   assert.deepEqual([first.status.leading, second.status.leading, second.status.state], [true, false, "live"]);
   const asked = last();
-  assert.equal(query(asked, "events"), "voice.snapshot");
-  main.event("voice.joined", joined("2"), "e-2"); // while the snapshot is on its way
-  main.event("voice.joined", joined("3"), "e-4");
-  asked.event("voice.snapshot", snapshot(ADA, { userId: "2" }), "e-3");
-  assert.deepEqual(seated(second), { 20: ["1", "2", "3"] });
-  assert.deepEqual(seen, [["voice.joined", "e-2"], ["voice.joined", "e-4"], ["voice.snapshot", "e-3"]]);
+  assert.ok(query(asked, "events").includes("voice.*"));
+  main.event("voice.left", { guildId: "9", channelId: null, userId: "1", previousChannelId: "20" }, "e-6"); // while the snapshot is on its way
+  asked.open().ack().event("voice.snapshot", snapshot(), "e-2"); // a snapshot may be older than what the tabs have seen
+  asked.event("voice.joined", joined("1"), "e-3").event("voice.joined", joined("2"), "e-5");
+  main.event("voice.joined", joined("3"), "e-7");
+  assert.deepEqual(seated(second), { 20: ["2", "3"] });
+  assert.deepEqual(seen, [["voice.left", "e-6"], ["voice.snapshot", "e-2"], ["voice.joined", "e-7"]]);
   assert.equal(asked.readyState, 2, "the stream for the snapshot is left");
   assert.equal(sources.filter(({ readyState }) => readyState < 2).length, 1);
 });

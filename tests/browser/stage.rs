@@ -19,7 +19,7 @@ pub(crate) const WORKSHOP: &str = "910000000000000202";
 pub(crate) const ADA: &str = "930000000000000001";
 pub(crate) const GRACE: &str = "930000000000000002";
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const SHORT_SESSION: Duration = Duration::from_secs(4);
 
