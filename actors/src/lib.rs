@@ -11,6 +11,7 @@ pub mod discord_shard;
 pub mod dispatch;
 pub mod dispatch_facts;
 pub mod event_id;
+pub mod event_log;
 pub mod filter;
 pub mod guild_model;
 pub mod link_client;

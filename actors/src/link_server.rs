@@ -1,5 +1,5 @@
-//! LinkServer owns the truth of the gateway role: event ids, the ring, the guild model, derived events, the links and
-//! the commands in flight. Fed by DiscordShard; feeds one LinkSession per peer. It drops no event: a peer that is
+//! LinkServer owns the truth of the gateway role: event ids, the event log and ring, the guild model, derived events,
+//! the links and the commands in flight. Fed by DiscordShard; feeds one LinkSession per peer. It drops no event: a peer that is
 //! behind reads on from the ring, and is closed with 1013 when the ring has left it behind. Its end ends the role.
 
 use std::{
@@ -22,6 +22,7 @@ use crate::{
     commands::{self, Call},
     dispatch_facts::Facts,
     event_id::{Epoch, EventId},
+    event_log::{EventLog, Restored},
     guild_model::GuildModel,
     link_frame::{self, Command, Hello, MAX_FRAME, PROTOCOL, Refusal},
     link_session::{CloseSocket, SendFrame},
@@ -59,12 +60,15 @@ pub struct LinkServer {
     settings: LinkServerSettings,
     epoch: Epoch,
     ring: Ring<ByteString>,
+    /// `None`: a restart begins anew.
+    log: Option<EventLog>,
     model: GuildModel,
     /// The last position published, to recognise repeats after a resume.
     position: Option<Position>,
     links: BTreeMap<LinkId, Link>,
     next_link: u64,
     in_flight: usize,
+    stopped: bool,
     counters: Counters,
 }
 
@@ -146,7 +150,7 @@ pub struct RunCommand {
 #[rtype(result = "LinkServerState")]
 pub struct Snapshot;
 
-/// Closes all links; the peers come back and resume.
+/// Closes the log and all links; the peers come back and resume.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Shutdown;
@@ -161,6 +165,10 @@ pub struct LinkServerState {
     pub ring: RingState,
     /// Events published in this process's life, derived ones included.
     pub published: u64,
+    /// Whether a restart will go on from here: false without GATEWAY_STATE_DIR, and while its disk takes no more.
+    pub durable: bool,
+    #[serde(skip)]
+    log_failures: u64,
     #[serde(skip)]
     counters: Counters,
 }
@@ -198,6 +206,16 @@ impl LinkServerState {
             self.counters;
         let behind = self.peers.iter().map(|peer| peer.behind).max().unwrap_or_default();
         vec![
+            Metric::gauge(
+                "event_log_writing",
+                "1 while a restart could go on without loss.",
+                u64::from(self.durable),
+            ),
+            Metric::counter(
+                "event_log_failures_total",
+                "Times the event log could not be written.",
+                self.log_failures,
+            ),
             Metric::gauge("link_peers", "Web roles that follow.", self.peers.len() as u64),
             Metric::gauge("link_peer_behind_events", "Events the slowest peer is behind.", behind),
             Metric::gauge("ring_events", "Events that can be replayed.", self.ring.events as u64),
@@ -226,13 +244,26 @@ impl LinkServer {
             ring: Ring::new(settings.replay, 0),
             settings,
             epoch: Epoch::random(),
+            log: None,
             model: GuildModel::default(),
             position: None,
             links: BTreeMap::new(),
             next_link: 1,
             in_flight: 0,
+            stopped: false,
             counters: Counters::default(),
         }
+    }
+
+    /// The same, with what is published logged, and going on from what an earlier run has left.
+    #[must_use]
+    pub fn with_log(mut self, log: EventLog, restored: Option<Restored>) -> Self {
+        self.log = Some(log);
+        if let Some(Restored { epoch, ring, position, model }) = restored {
+            (self.epoch, self.ring, self.model) = (epoch, ring, model);
+            self.position = Some(position);
+        }
+        self
     }
 
     fn id(&self, seq: u64) -> EventId {
@@ -249,10 +280,15 @@ impl LinkServer {
             self.counters.repeats += 1;
             return false;
         }
+        let before = Position { seq: dispatch.position.seq.saturating_sub(1), ..dispatch.position.clone() };
         // Also before anything was published: a peer that is here already began with an empty model.
         if dispatch.lost_before || new_session && (self.ring.last() > 0 || !self.links.is_empty()) {
             let why = if new_session { "a new Discord session" } else { "Discord left out events" };
+            self.position = Some(before);
             self.begin_epoch(why);
+        } else if new_session {
+            self.position = Some(before);
+            self.checkpoint();
         }
         if new_session {
             ctx.run_later(SETTLE_AFTER, |server, _| server.model.settle());
@@ -269,10 +305,18 @@ impl LinkServer {
             link.cursor = 0;
         }
         warn!("[Gateway WS] New epoch {}: {why}", self.epoch);
+        self.checkpoint();
+    }
+
+    fn checkpoint(&mut self) {
+        let id = self.id(self.ring.last());
+        if let (Some(log), Some(position)) = (&mut self.log, &self.position) {
+            log.checkpoint(id, position, &self.model, self.ring.floor());
+        }
     }
 
     /// Gives an event its id, encodes it once and keeps it.
-    fn append(&mut self, event: &str, payload: &str, scope: &Scope, ts: u64) {
+    fn append(&mut self, event: &str, payload: &str, scope: &Scope, ts: u64) -> ByteString {
         let id = self.id(self.ring.last() + 1);
         let mut frame = link_frame::encode_event(id, event, payload, scope, ts);
         if frame.len() > MAX_FRAME {
@@ -284,8 +328,19 @@ impl LinkServer {
             frame = link_frame::encode_gap(id, event, payload.len(), ts);
         }
         self.counters.published += 1;
-        let bytes = frame.len();
-        self.ring.push(frame.into(), bytes);
+        let frame = ByteString::from(frame);
+        self.ring.push(frame.clone(), frame.len());
+        frame
+    }
+
+    /// Hands what a dispatch became to the log, before anyone hears of it.
+    fn log(&mut self, s: u64, frames: &[ByteString], oversized: bool) {
+        let Some(log) = &mut self.log else { return };
+        log.append(s, self.ring.last() + 1 - frames.len() as u64, frames);
+        // An event that is not in the log as it was cannot be applied again.
+        if oversized || log.is_due() {
+            self.checkpoint();
+        }
     }
 
     /// Gives each link what it has not had.
@@ -381,6 +436,10 @@ impl Actor for LinkServer {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        if self.position.is_some() {
+            // Guilds that were awaited when the earlier run ended.
+            ctx.run_later(SETTLE_AFTER, |server, _| server.model.settle());
+        }
     }
 }
 
@@ -390,10 +449,12 @@ impl Handler<Publish> for LinkServer {
     type Result = ();
 
     fn handle(&mut self, Publish { dispatch, .. }: Publish, ctx: &mut Self::Context) {
-        if !self.admit(&dispatch, ctx) {
+        // After the log was closed, an event would be seen now and again after the restart.
+        if self.stopped || !self.admit(&dispatch, ctx) {
             return;
         }
-        let Dispatch { t, d, ts, .. } = dispatch;
+        let Dispatch { t, d, ts, position, .. } = dispatch;
+        let oversized = self.counters.oversized;
         // The bytes are a slice of the text frame they came in.
         let Ok(payload) = std::str::from_utf8(&d) else {
             error!("[Gateway WS] {t} is not UTF-8: left out");
@@ -401,12 +462,13 @@ impl Handler<Publish> for LinkServer {
         };
         let facts = Facts::read(&t, payload);
         let scope = self.model.scope(&facts);
-        self.append(&t, payload, &scope, ts);
+        let mut frames = vec![self.append(&t, payload, &scope, ts)];
         let derived = self.model.apply(facts);
         self.counters.derived += derived.len() as u64;
         for event in derived {
-            self.append(event.event, &event.payload, &event.scope, ts);
+            frames.push(self.append(event.event, &event.payload, &event.scope, ts));
         }
+        self.log(position.seq, &frames, self.counters.oversized > oversized);
         self.broadcast(&t);
     }
 }
@@ -415,6 +477,14 @@ impl Handler<OpenLink> for LinkServer {
     type Result = MessageResult<OpenLink>;
 
     fn handle(&mut self, open: OpenLink, _: &mut Self::Context) -> Self::Result {
+        let after = open.after.as_deref().map(str::parse::<EventId>);
+        if let Some(Ok(id)) = &after
+            && id.epoch == self.epoch
+            && id.seq > self.ring.last()
+        {
+            // The same numbers would be given twice.
+            self.begin_epoch("a peer has seen events that are not in the log");
+        }
         let latest = self.ring.last();
         let (cursor, complete) = match open.after.as_deref() {
             None => (latest, true),
@@ -518,6 +588,8 @@ impl Handler<Snapshot> for LinkServer {
                 latest_id: self.id(self.ring.last()),
             },
             published: self.counters.published,
+            durable: self.log.as_ref().is_some_and(EventLog::is_writing),
+            log_failures: self.log.as_ref().map_or(0, EventLog::failures),
             counters: self.counters.clone(),
         })
     }
@@ -531,5 +603,10 @@ impl Handler<Shutdown> for LinkServer {
             link.close.do_send(CloseSocket { code: 1001, reason: "the gateway is stopping" });
         }
         self.links.clear();
+        self.stopped = true;
+        let id = self.id(self.ring.last());
+        if let (Some(log), Some(position)) = (self.log.take(), &self.position) {
+            log.close(id, position, &self.model);
+        }
     }
 }

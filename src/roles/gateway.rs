@@ -6,6 +6,7 @@ use actix::Supervisor;
 use actix_web::{App, HttpServer, web};
 use guildstream_actors::{
     discord_shard::{self, DiscordShard},
+    event_log::EventLog,
     link_server::{self, LinkServer, LinkServerSettings},
     ring::RingLimits,
     shard_runner::ShardSettings,
@@ -25,7 +26,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// [`RoleError::Bind`] when the address is taken.
+/// [`RoleError::Bind`] when the address is taken, [`RoleError::Unusable`] when the state cannot be kept.
 pub async fn start(config: GatewayConfig) -> Result<RunningRole, RoleError> {
     let (listener, addr) =
         bind(config.gateway_ws_bind, config.gateway_ws_port, "GATEWAY_WS_BIND, GATEWAY_WS_PORT")?;
@@ -38,12 +39,24 @@ pub async fn start(config: GatewayConfig) -> Result<RunningRole, RoleError> {
     let replay = RingLimits { events: config.replay_events, bytes: config.replay_bytes };
     let settings =
         LinkServerSettings { guilds: config.vite_discord_guild_id, replay, http: Arc::clone(&http) };
-    let links = Supervisor::start(move |_| LinkServer::new(settings));
+    let (log, restored) = match &config.gateway_state_dir {
+        Some(dir) => {
+            let opened =
+                EventLog::open(dir, replay).map_err(|error| RoleError::Unusable(error.to_string()))?;
+            (Some(opened.0), opened.1)
+        }
+        None => (None, None),
+    };
+    let position = restored.as_ref().map(|restored| restored.position.clone());
+    let links = Supervisor::start(move |_| match log {
+        Some(log) => LinkServer::new(settings).with_log(log, restored),
+        None => LinkServer::new(settings),
+    });
 
     let (faults, mut fault) = mpsc::unbounded_channel();
     let shard = ShardSettings { token: config.discord_bot_token, intents: config.discord_intents, http };
     let publish = links.clone().recipient();
-    let shard = Supervisor::start(move |_| DiscordShard::new(shard, None, publish, faults));
+    let shard = Supervisor::start(move |_| DiscordShard::new(shard, position, publish, faults));
 
     let state = web::Data::new(GatewayState {
         link_token: config.link_token,
