@@ -104,7 +104,9 @@ async fn until_stopped(starting: impl Future<Output = Result<RunningRole, RoleEr
     let role = starting.await?;
     let asked = tokio::sync::Notify::new();
     let stop = async {
-        info!("{} received: stopping", signals.next().await);
+        // Not as the macro's argument: those are only evaluated when the level is logged.
+        let signal = signals.next().await;
+        info!("{signal} received: stopping");
         asked.notify_one();
     };
     let overdue = async {
