@@ -31,13 +31,17 @@ pub struct RateLimits {
     pub command: RateLimit,
 }
 
-impl Default for RateLimits {
-    fn default() -> Self {
+impl RateLimits {
+    /// The limits for users who may have `streams_per_user` open.
+    #[must_use]
+    pub fn new(streams_per_user: usize) -> Self {
+        // All tabs of a browser come back at once when the role was restarted, some of them twice; or a page is
+        // reloaded in anger. Half a minute later they may again.
+        let streams = u32::try_from(streams_per_user).unwrap_or(u32::MAX).clamp(15, 50_000) * 2;
         Self {
             // A sign-in has two or three steps, and a school or an office has one address.
             sign_in: RateLimit::new(60, Duration::from_secs(1)),
-            // All tabs of a browser at once, or a page that is reloaded in anger.
-            stream: RateLimit::new(30, Duration::from_secs(1)),
+            stream: RateLimit::new(streams, Duration::from_secs(30) / streams),
             // Discord's own pace for messages in a channel is 5 in 5 s.
             command: RateLimit::new(10, Duration::from_secs(1)),
         }

@@ -77,7 +77,7 @@ impl WebState {
             sessions,
             follower,
             origins: web::Data::new(origin::AllowedOrigins::new(public_url, cors_origins)),
-            rates: RateLimits::default(),
+            rates: RateLimits::new(config.sse_max_sessions_per_user),
             started: Instant::now(),
             broker,
             link,

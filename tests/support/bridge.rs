@@ -36,6 +36,14 @@ impl Bridge {
     }
 
     pub(crate) async fn without_waiting(changes: &[(&str, &str)]) -> Self {
+        let mut bridge = Self::without_roles(changes).await;
+        bridge.start_gateway().await;
+        bridge.start_web().await;
+        bridge
+    }
+
+    /// The sandbox alone, and the settings for the roles that are to join it.
+    pub(crate) async fn without_roles(changes: &[(&str, &str)]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let quiet = SandboxConfig {
             port: 0,
@@ -66,7 +74,7 @@ impl Bridge {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
         settings.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let mut bridge = Self {
+        Self {
             sandbox: Some(sandbox),
             discord_url,
             gateway: None,
@@ -74,10 +82,7 @@ impl Bridge {
             web: None,
             web_url,
             settings,
-        };
-        bridge.start_gateway().await;
-        bridge.start_web().await;
-        bridge
+        }
     }
 
     pub(crate) async fn start_gateway(&mut self) {
@@ -88,6 +93,11 @@ impl Bridge {
     pub(crate) async fn start_web(&mut self) {
         let config = WebConfig::read(&self.environment()).unwrap_or_else(|error| panic!("{error}"));
         self.web = Some(roles::web::start(config).await.unwrap());
+    }
+
+    /// The settings of both roles, as environment variables.
+    pub(crate) fn settings(&self) -> &HashMap<String, String> {
+        &self.settings
     }
 
     fn environment(&self) -> Environment {
@@ -157,7 +167,9 @@ pub(crate) struct Browser {
 impl Browser {
     /// Signs a person of the sandbox in, as a browser does.
     pub(crate) async fn sign_in(web_url: &str, person: &str) -> Self {
-        let client = Client::builder().disable_redirects().timeout(PATIENCE).finish();
+        // A browser here has as many streams as it likes; the connector's own limit is 100.
+        let connector = awc::Connector::new().limit(0);
+        let client = Client::builder().connector(connector).disable_redirects().timeout(PATIENCE).finish();
         let mut browser = Self { client, web_url: web_url.to_owned(), cookies: HashMap::new() };
         let mut url =
             Url::parse(&format!("{}/auth/login?login_hint={person}&next=/api/session", web_url)).unwrap();
@@ -174,8 +186,7 @@ impl Browser {
     }
 
     fn request(&self, url: &str) -> awc::ClientRequest {
-        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        self.client.get(url).insert_header(("cookie", cookies.join("; ")))
+        self.client.get(url).insert_header(("cookie", self.cookie()))
     }
 
     fn keep(&mut self, headers: &actix_web::http::header::HeaderMap) {
@@ -194,14 +205,29 @@ impl Browser {
 
     /// Opens `/api/stream` with a query, and a position to resume from.
     pub(crate) async fn stream(&self, query: &str, after: Option<&str>) -> Events {
+        self.try_stream(query, after).await.unwrap()
+    }
+
+    /// The same, while the web role may be down.
+    pub(crate) async fn try_stream(&self, query: &str, after: Option<&str>) -> Option<Events> {
         let mut request = self.request(&format!("{}/api/stream{query}", self.web_url));
         if let Some(after) = after {
             request = request.insert_header(("last-event-id", after));
         }
         // No deadline on the body: it has no end.
-        let response = request.timeout(Duration::from_secs(3600)).send().await.unwrap();
+        let response = request.timeout(Duration::from_secs(3600)).send().await.ok()?;
         assert_eq!(response.status(), 200);
-        Events { chunks: Box::new(response), text: String::new(), id: after.map(ToOwned::to_owned) }
+        Some(Events { chunks: Box::new(response), text: String::new(), id: after.map(ToOwned::to_owned) })
+    }
+
+    pub(crate) fn web_url(&self) -> &str {
+        &self.web_url
+    }
+
+    /// The `cookie` header, for who speaks HTTP by hand.
+    pub(crate) fn cookie(&self) -> String {
+        let pairs = self.cookies.iter().map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join("; ")
     }
 }
 
