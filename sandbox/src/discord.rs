@@ -23,9 +23,6 @@ pub(crate) struct Inner {
     pub(crate) faults: Faults,
     pub(crate) grants: Grants,
     pub(crate) limits: Limits,
-    /// Privileged intents that the application has switched on.
-    pub(crate) privileged_intents: u64,
-    pub(crate) shards_required: u64,
     /// REST calls so far.
     pub(crate) rest_requests: u64,
 }
@@ -33,13 +30,11 @@ pub(crate) struct Inner {
 impl Discord {
     pub(crate) fn new(config: SandboxConfig) -> Self {
         let inner = Inner {
-            world: World::demo(config.members, config.seed),
+            world: World::demo(&config),
             hub: Hub::default(),
             faults: Faults::default(),
             grants: Grants::default(),
             limits: Limits::new(config.rate_limits),
-            privileged_intents: config.privileged_intents,
-            shards_required: u64::from(config.shards),
             rest_requests: 0,
         };
         Self { config, inner: Mutex::new(inner) }

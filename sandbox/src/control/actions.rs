@@ -9,7 +9,11 @@ use crate::{
     discord::{Discord, Inner},
     gateway::intents,
     life::faults::Fault,
-    world::{SelfState, World, id::Id, message::MessageBody},
+    world::{
+        SelfState, World,
+        id::Id,
+        message::{MessageBody, mentioned},
+    },
 };
 
 /// The largest body of dispatches: 32 MiB.
@@ -83,10 +87,11 @@ pub(super) async fn application(
         bits = Some(bits.unwrap_or(0) | bit);
     }
     discord.with(|inner| {
+        let application = &mut inner.world.application;
         if privileged_intents.is_some() {
-            inner.privileged_intents = bits.unwrap_or(0);
+            application.privileged_intents = bits.unwrap_or(0);
         }
-        inner.shards_required = shards.unwrap_or(inner.shards_required).max(1);
+        application.shards = shards.unwrap_or(application.shards).max(1);
     });
     Ok(HttpResponse::Ok().json(discord.with(|inner| super::state(inner)["application"].take())))
 }
@@ -209,7 +214,9 @@ impl Inner {
                 "channel {channel} does not exist or takes no messages"
             )));
         }
-        let message = self.world.post(channel, user, MessageBody { content, ..MessageBody::default() });
+        let mentions = mentioned(&content, "<@").filter(|id| self.world.users.contains_key(id)).collect();
+        let body = MessageBody { content, mentions, ..MessageBody::default() };
+        let message = self.world.post(channel, user, body);
         message.map(|message| message.id).ok_or_else(|| ControlError::not_found("the channel is gone"))
     }
 }

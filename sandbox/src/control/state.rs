@@ -21,7 +21,9 @@ pub(crate) fn state(inner: &Inner) -> Value {
             "connected": session.link.is_some(),
         })
     });
-    let privileged = intents::PRIVILEGED_NAMES.iter().filter(|(_, bit)| inner.privileged_intents & bit != 0);
+    let privileged = intents::PRIVILEGED_NAMES
+        .iter()
+        .filter(|(_, bit)| inner.world.application.privileged_intents & bit != 0);
     json!({
         "notDiscord": "a local sandbox",
         "guilds": inner.world.guilds.values().map(|guild| guild_state(&inner.world, guild)).collect::<Vec<_>>(),
@@ -32,7 +34,7 @@ pub(crate) fn state(inner: &Inner) -> Value {
         "rest": { "requests": inner.rest_requests },
         "application": {
             "privilegedIntents": privileged.map(|(name, _)| name).collect::<Vec<_>>(),
-            "shards": inner.shards_required,
+            "shards": inner.world.application.shards,
         },
         "faults": inner.faults.state(),
     })

@@ -46,6 +46,7 @@ pub(crate) enum Command {
     Resume { session: String, seq: u64 },
     RequestGuildMembers { guild: Id, request: MemberRequest },
     RequestSoundboardSounds { guilds: Vec<Id> },
+    RequestChannelInfo { guild: Id, fields: Vec<String> },
 }
 
 /// What an application may ask for.
@@ -111,6 +112,12 @@ struct MembersData {
     nonce: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct ChannelInfoData {
+    guild_id: Value,
+    fields: Vec<String>,
+}
+
 /// Reads one payload. `authenticated` is whether IDENTIFY or RESUME went before.
 pub(crate) fn parse(text: &[u8], authenticated: bool, allowed: Allowed) -> Result<Command, Close> {
     if text.len() > PAYLOAD_BYTES {
@@ -122,7 +129,7 @@ pub(crate) fn parse(text: &[u8], authenticated: bool, allowed: Allowed) -> Resul
         2 | 6 if authenticated => Err(Close::AlreadyAuthenticated),
         2 => identify(read(d)?, allowed),
         6 => resume(read(d)?),
-        3 | 4 | 8 | 31 if !authenticated => Err(Close::NotAuthenticated),
+        3 | 4 | 8 | 31 | 43 if !authenticated => Err(Close::NotAuthenticated),
         3 => {
             let status = Status::from_name(&read::<PresenceData>(d)?.status).ok_or(Close::DecodeError)?;
             Ok(Command::PresenceUpdate { status })
@@ -132,6 +139,11 @@ pub(crate) fn parse(text: &[u8], authenticated: bool, allowed: Allowed) -> Resul
         31 => {
             let guilds = d.get("guild_ids").and_then(Value::as_array).ok_or(Close::DecodeError)?;
             Ok(Command::RequestSoundboardSounds { guilds: guilds.iter().filter_map(snowflake).collect() })
+        }
+        43 => {
+            let ChannelInfoData { guild_id, fields } = read(d)?;
+            let guild = snowflake(&guild_id).ok_or(Close::DecodeError)?;
+            Ok(Command::RequestChannelInfo { guild, fields })
         }
         _ => Err(Close::UnknownOpcode),
     }

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     discord::{Discord, Inner},
-    world::{SelfState, id::Id, json_text},
+    world::{SelfState, World, id::Id, json_text},
 };
 
 /// Payloads a client may send within [`SENDS_WINDOW`].
@@ -67,7 +67,9 @@ pub(crate) struct Connection {
 enum End {
     /// This side closes it.
     Close(u16, &'static str),
-    /// The client closed it, or it broke.
+    /// The client closed it, and gets its own reason back.
+    Answer(Option<CloseReason>),
+    /// It broke.
     Gone,
 }
 
@@ -117,13 +119,19 @@ impl Connection {
         if let Some(id) = &self.session {
             self.discord.with(|inner| inner.hub.detach(id, self.link.id));
         }
-        if let End::Close(code, reason) = end {
-            let reason = CloseReason { code: CloseCode::Other(code), description: Some(reason.to_owned()) };
-            if self.socket.close(Some(reason)).await.is_ok() {
-                // Closing with bytes unread would reset the connection and could lose the close frame.
-                let drained = async { while let Some(Ok(_)) = self.messages.recv().await {} };
-                let _ = timeout(CLOSE_WITHIN, drained).await;
+        let farewell = match end {
+            End::Close(code, reason) => {
+                Some(Some(CloseReason { code: CloseCode::Other(code), description: Some(reason.to_owned()) }))
             }
+            End::Answer(reason) => Some(reason),
+            End::Gone => None,
+        };
+        if let Some(reason) = farewell
+            && self.socket.close(reason).await.is_ok()
+        {
+            // Cutting at once would lose the close frame; with bytes unread it would even reset the connection.
+            let drained = async { while let Some(Ok(_)) = self.messages.recv().await {} };
+            let _ = timeout(CLOSE_WITHIN, drained).await;
         }
         self.link.cut();
     }
@@ -172,8 +180,7 @@ impl Connection {
                 if matches!(code, Some(1000 | 1001)) {
                     self.end_session();
                 }
-                let _ = self.socket.clone().close(reason).await;
-                Err(End::Gone)
+                Err(End::Answer(reason))
             }
         }
     }
@@ -187,9 +194,10 @@ impl Connection {
             return Err(Close::RateLimited.into());
         }
         self.sends.push_back(now);
-        let allowed = self
-            .discord
-            .with(|inner| Allowed { privileged: inner.privileged_intents, shards: inner.shards_required });
+        let allowed = self.discord.with(|Inner { world: World { application, .. }, .. }| Allowed {
+            privileged: application.privileged_intents,
+            shards: application.shards,
+        });
         match command::parse(text, self.session.is_some(), allowed)? {
             Command::Heartbeat => {
                 self.last_heartbeat = now;
@@ -285,6 +293,13 @@ impl Connection {
                     let data = json_text(&json!({ "guild_id": guild, "soundboard_sounds": [] }));
                     session.tell("\"SOUNDBOARD_SOUNDS\"".into(), data);
                 }
+            }
+            Command::RequestChannelInfo { guild, fields } => {
+                let Inner { world, hub, .. } = inner;
+                let (Some(guild), Some(session)) = (world.guilds.get(&guild), hub.session(id)) else {
+                    return;
+                };
+                session.tell("\"CHANNEL_INFO\"".into(), guild.channel_info(&fields));
             }
             Command::Heartbeat | Command::Identify { .. } | Command::Resume { .. } => {}
         }

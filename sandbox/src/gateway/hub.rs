@@ -150,7 +150,7 @@ impl Hub {
             "guild_join_requests": [],
             "geo_ordered_rtc_regions": [],
             "auth": {},
-            "application": { "id": world.application.id, "flags": APPLICATION_FLAGS },
+            "application": { "id": world.application.id, "flags": intents::application_flags(world.application.privileged_intents) },
             "_trace": ["[\"guildstream-sandbox\",{\"micros\":0}]"],
         });
         ready["user"]["mfa_enabled"] = json!(true);
@@ -260,9 +260,3 @@ impl Link {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 }
-
-/// GATEWAY_PRESENCE, GATEWAY_GUILD_MEMBERS and GATEWAY_MESSAGE_CONTENT in their limited forms: an unverified
-/// application that has switched them on.
-///
-/// <https://discord.com/developers/docs/resources/application#application-object-application-flags>
-pub(crate) const APPLICATION_FLAGS: u64 = 1 << 13 | 1 << 15 | 1 << 19;

@@ -44,6 +44,14 @@ pub(crate) const PRIVILEGED_NAMES: [(&str, Intents); 3] = [
     ("MESSAGE_CONTENT", MESSAGE_CONTENT),
 ];
 
+/// The application flags that show which privileged intents are switched on, in the form for small applications.
+///
+/// <https://discord.com/developers/docs/resources/application#application-object-application-flags>
+pub(crate) fn application_flags(privileged: Intents) -> u64 {
+    let flags = [(GUILD_PRESENCES, 1 << 13), (GUILD_MEMBERS, 1 << 15), (MESSAGE_CONTENT, 1 << 19)];
+    flags.into_iter().filter(|(intent, _)| privileged & intent != 0).map(|(_, flag)| flag).sum()
+}
+
 /// The intents of which a session needs one to be told `event`; 0 when it is told in any case.
 pub(crate) fn needed_for(event: &str, in_guild: bool) -> Intents {
     let of = |guild, direct| if in_guild { guild } else { direct };

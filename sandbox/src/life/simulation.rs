@@ -319,9 +319,10 @@ fn pop_up_room(world: &World, guild: Id) -> Option<Id> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SandboxConfig;
 
     fn story(seed: u64, deeds: usize) -> Vec<&'static str> {
-        let mut world = World::demo(24, 1);
+        let mut world = World::demo(&SandboxConfig::default());
         let mut life = Simulation::new(seed);
         for _ in 0..deeds {
             life.act(&mut world);
@@ -355,7 +356,7 @@ mod tests {
 
     #[test]
     fn nobody_is_moved_who_is_not_simulated_and_nobody_enters_a_private_room() {
-        let mut world = World::demo(24, 1);
+        let mut world = World::demo(&SandboxConfig::default());
         let mut life = Simulation::new(5);
         for _ in 0..2000 {
             life.act(&mut world);

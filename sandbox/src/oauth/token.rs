@@ -34,6 +34,7 @@ enum TokenError {
     InvalidClient,
     InvalidGrant(&'static str),
     UnsupportedGrantType,
+    TooLarge,
 }
 
 pub(crate) async fn token(
@@ -77,7 +78,8 @@ pub(crate) async fn revoke(
 /// Reads the form of an application that has shown who it is, in the body or with Basic authentication.
 async fn read(request: &HttpRequest, body: web::Payload) -> Result<TokenForm, TokenError> {
     let unreadable = TokenError::InvalidRequest("The body must be application/x-www-form-urlencoded.");
-    let Ok(Ok(bytes)) = body.to_bytes_limited(FORM_BYTES).await else { return Err(unreadable) };
+    let Ok(bytes) = body.to_bytes_limited(FORM_BYTES).await else { return Err(TokenError::TooLarge) };
+    let Ok(bytes) = bytes else { return Err(unreadable) };
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     if !kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
         return Err(unreadable);
@@ -147,6 +149,8 @@ impl TokenError {
             Self::UnsupportedGrantType => {
                 bad("unsupported_grant_type", "Use \"authorization_code\" or \"refresh_token\".")
             }
+            Self::TooLarge => HttpResponse::PayloadTooLarge()
+                .json(json!({ "error": "invalid_request", "error_description": "The body is too large." })),
             Self::InvalidClient => HttpResponse::Unauthorized()
                 .insert_header((header::WWW_AUTHENTICATE, "Basic realm=\"sandbox\""))
                 .json(json!({ "error": "invalid_client" })),

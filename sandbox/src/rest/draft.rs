@@ -13,7 +13,7 @@ use crate::world::{
     World,
     guild::{Channel, Guild},
     id::Id,
-    message::MessageBody,
+    message::{MessageBody, mentioned},
     permissions::Permissions,
 };
 
@@ -276,11 +276,6 @@ fn ping(
     users.sort_unstable();
     users.dedup();
     body.mentions = users;
-}
-
-/// The ids in `<@1>`, with `opening` as the part before the number.
-fn mentioned<'a>(content: &'a str, opening: &'a str) -> impl Iterator<Item = Id> + 'a {
-    content.split(opening).skip(1).filter_map(|rest| rest.split_once('>')?.0.parse().ok())
 }
 
 impl MessageBody {

@@ -63,7 +63,7 @@ pub(crate) async fn list(
     discord.with(|inner| {
         let guild = Access::of(&inner.world).guild(path.into_inner())?;
         // Listing everybody needs the privileged intent to be switched on.
-        if inner.privileged_intents & intents::GUILD_MEMBERS == 0 {
+        if inner.world.application.privileged_intents & intents::GUILD_MEMBERS == 0 {
             return Err(ApiError::MISSING_ACCESS);
         }
         let after = page.after.unwrap_or(Id(0));

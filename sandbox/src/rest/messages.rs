@@ -16,10 +16,13 @@ use super::{
 };
 use crate::{
     discord::Discord,
+    gateway::intents,
     world::{
-        guild::Channel,
+        World,
+        guild::{Channel, Guild},
         id::{Id, Timestamp},
         message::Message,
+        payload,
         permissions::Permissions,
     },
 };
@@ -55,7 +58,7 @@ pub(crate) async fn create(
                 message.author == bot && message.body.nonce.as_ref() == Some(&nonce) && is_recent(message)
             });
             if let Some(twin) = twin {
-                return Ok(HttpResponse::Ok().json(inner.world.message_payload(guild, twin)));
+                return Ok(HttpResponse::Ok().json(shown(&inner.world, guild, twin)));
             }
         }
         let message = inner.world.post(channel, bot, body).ok_or(ApiError::UNKNOWN_CHANNEL)?;
@@ -69,7 +72,7 @@ pub(crate) async fn get(_: Bot, path: web::Path<(Id, Id)>, discord: web::Data<Di
         let (guild, channel) =
             Access::of(&inner.world).channel_with(channel, Permissions::READ_MESSAGE_HISTORY)?;
         let message = channel.message(id).ok_or(ApiError::UNKNOWN_MESSAGE)?;
-        Ok(HttpResponse::Ok().json(inner.world.message_payload(guild, message)))
+        Ok(HttpResponse::Ok().json(shown(&inner.world, guild, message)))
     })
 }
 
@@ -91,12 +94,12 @@ pub(crate) async fn list(
         if !access.granted(channel.id).contains(Permissions::READ_MESSAGE_HISTORY) {
             return Ok(HttpResponse::Ok().json(json!([])));
         }
-        let shown: Vec<Value> = page
+        let page: Vec<Value> = page
             .select(channel, limit)
             .into_iter()
-            .map(|message| inner.world.message_payload(guild, message))
+            .map(|message| shown(&inner.world, guild, message))
             .collect();
-        Ok(HttpResponse::Ok().json(shown))
+        Ok(HttpResponse::Ok().json(page))
     })
 }
 
@@ -196,8 +199,8 @@ pub(crate) async fn pins(_: Bot, path: web::Path<Id>, discord: web::Data<Discord
     discord.with(|inner| {
         let (guild, channel) = Access::of(&inner.world).channel(path.into_inner())?;
         let pinned = channel.messages.iter().rev().filter(|message| message.pinned).take(50);
-        let shown: Vec<Value> = pinned.map(|message| inner.world.message_payload(guild, message)).collect();
-        Ok(HttpResponse::Ok().json(shown))
+        let page: Vec<Value> = pinned.map(|message| shown(&inner.world, guild, message)).collect();
+        Ok(HttpResponse::Ok().json(page))
     })
 }
 
@@ -216,9 +219,19 @@ fn may_write(access: Access<'_>, channel: &Channel) -> Result<(), ApiError> {
     }
 }
 
-fn answer(world: &crate::world::World, message: &Message) -> Answer {
+fn answer(world: &World, message: &Message) -> Answer {
     let guild = world.guild_of(message.channel).ok_or(ApiError::UNKNOWN_CHANNEL)?;
-    Ok(HttpResponse::Ok().json(world.message_payload(guild, message)))
+    Ok(HttpResponse::Ok().json(shown(world, guild, message)))
+}
+
+/// A message as this application may read it.
+fn shown(world: &World, guild: &Guild, message: &Message) -> Value {
+    let mut payload = world.message_payload(guild, message);
+    let may_read = world.application.privileged_intents & intents::MESSAGE_CONTENT != 0;
+    if !may_read && !message.is_for(world.application.bot) {
+        payload::redact(&mut payload, world.application.bot);
+    }
+    payload
 }
 
 /// Discord compares nonces of "the past few minutes".

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     discord::Discord,
-    gateway::hub::{APPLICATION_FLAGS, STARTS_PER_DAY},
+    gateway::{hub::STARTS_PER_DAY, intents},
     oauth::grants::Scope,
     world::{World, id::Id, user::User},
 };
@@ -25,7 +25,7 @@ pub(crate) async fn gateway_bot(_: Bot, request: HttpRequest, discord: web::Data
     discord.with(|inner| {
         HttpResponse::Ok().json(json!({
             "url": gateway_url(&request),
-            "shards": inner.shards_required,
+            "shards": inner.world.application.shards,
             "session_start_limit": {
                 "total": STARTS_PER_DAY,
                 "remaining": STARTS_PER_DAY.saturating_sub(inner.hub.identifies),
@@ -136,7 +136,7 @@ fn application_payload(world: &World) -> Value {
         "summary": "",
         "verify_key": "0".repeat(64),
         "team": null,
-        "flags": APPLICATION_FLAGS,
+        "flags": intents::application_flags(world.application.privileged_intents),
         "hook": true,
         "redirect_uris": [],
         "interactions_endpoint_url": null,

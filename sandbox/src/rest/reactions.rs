@@ -157,10 +157,11 @@ fn read_emoji(guild: &Guild, text: &str) -> Result<ReactionEmoji, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SandboxConfig;
 
     #[test]
     fn emoji_are_a_character_or_a_known_name_and_id() {
-        let world = World::demo(3, 1);
+        let world = World::demo(&SandboxConfig::default());
         let guild = world.guilds.values().next().expect("the demo guild");
         for (text, known) in [
             ("👍", true),

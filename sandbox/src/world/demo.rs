@@ -15,6 +15,7 @@ use super::{
     permissions::Permissions,
     user::User,
 };
+use crate::config::SandboxConfig;
 
 /// A person one can sign in as.
 #[derive(Clone, Copy, Debug)]
@@ -143,8 +144,9 @@ const BOT: Permissions = STAFF
     .with(Permissions::MODERATE_MEMBERS);
 
 impl World {
-    /// A world with the demo guild of `members` people and the bot in it; the same for the same seed.
-    pub(crate) fn demo(members: u32, seed: u64) -> Self {
+    /// A world with the demo guild in it; the same for the same seed.
+    pub(crate) fn demo(config: &SandboxConfig) -> Self {
+        let SandboxConfig { members, seed, privileged_intents, shards, .. } = *config;
         let mut rng = StdRng::seed_from_u64(seed);
         let mut users = HashMap::new();
         let bot = User { id: APPLICATION, username: "guildstream".to_owned(), global_name: None, bot: true };
@@ -185,7 +187,14 @@ impl World {
             users.insert(user.id, user);
         }
         seat_some(&mut guild, simulated);
-        let application = Application { id: APPLICATION, bot: APPLICATION, owner: ADA, commands: Vec::new() };
+        let application = Application {
+            id: APPLICATION,
+            bot: APPLICATION,
+            owner: ADA,
+            privileged_intents,
+            shards: u64::from(shards),
+            commands: Vec::new(),
+        };
         let mut world = Self {
             application,
             users,
@@ -323,9 +332,13 @@ fn channels() -> BTreeMap<Id, Channel> {
 mod tests {
     use super::*;
 
+    fn demo(members: u32, seed: u64) -> World {
+        World::demo(&SandboxConfig { members, seed, ..SandboxConfig::default() })
+    }
+
     #[test]
     fn the_four_people_see_what_the_page_says_of_them() {
-        let world = World::demo(24, 1);
+        let world = demo(24, 1);
         let (staff, room, vault) =
             (Id(910_000_000_000_000_103), Id(910_000_000_000_000_204), Id(910_000_000_000_000_105));
         let sees = |user, channel| world.permissions_in(user, channel).contains(Permissions::VIEW_CHANNEL);
@@ -343,7 +356,7 @@ mod tests {
     #[test]
     fn the_guild_has_as_many_people_as_asked_for_and_one_bot() {
         for members in [3, 24, 1000] {
-            let world = World::demo(members, 1);
+            let world = demo(members, 1);
             assert_eq!(world.guilds[&GUILD].members.len(), members as usize + 1);
         }
     }
@@ -351,7 +364,7 @@ mod tests {
     #[test]
     fn the_same_seed_makes_the_same_guild() {
         let statuses = |seed| {
-            let world = World::demo(200, seed);
+            let world = demo(200, seed);
             world.guilds[&GUILD].members.values().map(|member| member.status).collect::<Vec<_>>()
         };
         assert_eq!(statuses(7), statuses(7));

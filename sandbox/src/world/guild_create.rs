@@ -40,6 +40,21 @@ struct GuildCreate<'a> {
     soundboard_sounds: [(); 0],
 }
 
+/// <https://discord.com/developers/docs/events/gateway-events#guild-members-chunk>
+#[derive(Serialize)]
+struct MembersChunk<'a> {
+    guild_id: Id,
+    members: Vec<MemberPayload<'a>>,
+    chunk_index: usize,
+    chunk_count: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_found: Option<&'a Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presences: Option<Vec<PresencePayload>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<&'a str>,
+}
+
 /// What a GUILD_MEMBERS_CHUNK answers.
 ///
 /// <https://discord.com/developers/docs/events/gateway-events#request-guild-members>
@@ -50,6 +65,23 @@ pub(crate) struct MemberRequest {
     pub(crate) users: Vec<String>,
     pub(crate) presences: bool,
     pub(crate) nonce: Option<String>,
+}
+
+impl Guild {
+    /// What CHANNEL_INFO tells of voice channels: the asked-for fields of those that have any. Nobody here sets a status.
+    pub(crate) fn channel_info(&self, fields: &[String]) -> ByteString {
+        let info = |id: &Id| {
+            let mut info = json!({ "id": id });
+            for field in fields.iter().filter(|field| matches!(field.as_str(), "status" | "voice_start_time"))
+            {
+                info[field] = Value::Null;
+            }
+            info
+        };
+        let voice = self.channels.values().filter(|channel| channel.kind.is_voice());
+        let channels: Vec<Value> = voice.map(|channel| info(&channel.id)).collect();
+        json_text(&json!({ "guild_id": self.id, "channels": channels }))
+    }
 }
 
 impl World {
@@ -113,23 +145,16 @@ impl World {
         let count = found.len().div_ceil(CHUNK).max(1);
         let chunk = |at: usize| {
             let members = &found[(at * CHUNK).min(found.len())..((at + 1) * CHUNK).min(found.len())];
-            let mut data = json!({
-                "guild_id": guild.id,
-                "members": self.members(members.iter().copied()),
-                "chunk_index": at,
-                "chunk_count": count,
-            });
-            if !request.users.is_empty() {
-                data["not_found"] = json!(not_found);
-            }
-            if request.presences {
-                let online = members.iter().filter(|member| member.status != Status::Offline);
-                data["presences"] = json!(online.map(|member| member.presence()).collect::<Vec<_>>());
-            }
-            if let Some(nonce) = &request.nonce {
-                data["nonce"] = json!(nonce);
-            }
-            json_text(&data)
+            let online = members.iter().filter(|member| member.status != Status::Offline);
+            json_text(&MembersChunk {
+                guild_id: guild.id,
+                members: self.members(members.iter().copied()),
+                chunk_index: at,
+                chunk_count: count,
+                not_found: (!request.users.is_empty()).then_some(&not_found),
+                presences: request.presences.then(|| online.map(|member| member.presence()).collect()),
+                nonce: request.nonce.as_deref(),
+            })
         };
         (0..count).map(chunk).collect()
     }

@@ -66,3 +66,8 @@ impl Message {
         self.author == bot || self.body.mentions.contains(&bot)
     }
 }
+
+/// The ids in `<@1>`, with `opening` as the part before the number.
+pub(crate) fn mentioned<'a>(content: &'a str, opening: &'a str) -> impl Iterator<Item = Id> + 'a {
+    content.split(opening).skip(1).filter_map(|rest| rest.split_once('>')?.0.parse().ok())
+}

@@ -169,10 +169,7 @@ impl World {
         let mut data = self.message_event(guild, message);
         let text = json_text(&data);
         let redacted = (!message.is_for(self.application.bot)).then(|| {
-            data["content"] = json!("");
-            for list in ["embeds", "attachments", "components"] {
-                data[list] = json!([]);
-            }
+            payload::redact(&mut data, self.application.bot);
             json_text(&data)
         });
         let guild = Some(guild.id);

@@ -49,6 +49,10 @@ pub(crate) struct Application {
     pub(crate) id: Id,
     pub(crate) bot: Id,
     pub(crate) owner: Id,
+    /// Privileged intents that were switched on for it (bits).
+    pub(crate) privileged_intents: u64,
+    /// Shards that its IDENTIFYs must have at least.
+    pub(crate) shards: u64,
     /// Commands it has registered. They are kept and shown; nobody here can use them.
     pub(crate) commands: Vec<Command>,
 }

@@ -59,10 +59,22 @@ pub(crate) struct VoiceStatePayload<'a> {
 /// A presence, as in GUILD_CREATE and chunks.
 #[derive(Serialize)]
 pub(crate) struct PresencePayload {
-    user: Value,
+    user: PresenceUser,
     status: Status,
-    client_status: Value,
+    client_status: ClientStatus,
     activities: [(); 0],
+}
+
+#[derive(Serialize)]
+struct PresenceUser {
+    id: Id,
+}
+
+/// Everybody here sits at a desk.
+#[derive(Serialize)]
+struct ClientStatus {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    desktop: Option<Status>,
 }
 
 impl Member {
@@ -95,14 +107,12 @@ impl Member {
     }
 
     pub(crate) fn presence(&self) -> PresencePayload {
-        let client_status = match self.status {
-            Status::Offline => json!({}),
-            status => json!({ "desktop": status }),
-        };
         PresencePayload {
-            user: json!({ "id": self.user }),
+            user: PresenceUser { id: self.user },
             status: self.status,
-            client_status,
+            client_status: ClientStatus {
+                desktop: Some(self.status).filter(|status| *status != Status::Offline),
+            },
             activities: [],
         }
     }
@@ -322,6 +332,18 @@ pub(crate) fn guild(guild: &Guild) -> Value {
         "preferred_locale": "en-US",
         "incidents_data": null,
     })
+}
+
+/// Empties what only applications with MESSAGE_CONTENT may read.
+pub(crate) fn redact(message: &mut Value, bot: Id) {
+    message["content"] = json!("");
+    for list in ["embeds", "attachments", "components"] {
+        message[list] = json!([]);
+    }
+    let answered = message.get_mut("referenced_message").filter(|answered| answered.is_object());
+    if let Some(answered) = answered.filter(|answered| answered["author"]["id"] != json!(bot)) {
+        redact(answered, bot);
+    }
 }
 
 impl World {

@@ -7,7 +7,7 @@ use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
 use serde::{Serialize, Serializer};
 
 use super::{
-    guild::{Channel, Guild, Member, OverwriteKind},
+    guild::{Channel, ChannelKind, Guild, Member, OverwriteKind, Thread},
     id::Timestamp,
 };
 
@@ -104,7 +104,8 @@ pub(crate) fn in_channel(guild: &Guild, member: &Member, channel: &Channel, now:
     if granted == Permissions::ALL {
         return granted;
     }
-    let channel = match &channel.thread {
+    let (kind, thread) = (channel.kind, channel.thread.as_ref());
+    let channel = match thread {
         Some(_) => channel.parent.and_then(|parent| guild.channels.get(&parent)).unwrap_or(channel),
         None => channel,
     };
@@ -132,6 +133,13 @@ pub(crate) fn in_channel(guild: &Guild, member: &Member, channel: &Channel, now:
     }
     // Who cannot see a channel can do nothing in it.
     if !granted.contains(Permissions::VIEW_CHANNEL) {
+        return Permissions::NONE;
+    }
+    let invited = |thread: &Thread| thread.members.contains_key(&member.user);
+    if kind == ChannelKind::PrivateThread
+        && !thread.is_some_and(invited)
+        && !granted.contains(Permissions::MANAGE_THREADS)
+    {
         return Permissions::NONE;
     }
     while_timed_out(granted, member, now)

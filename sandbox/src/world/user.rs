@@ -1,7 +1,6 @@
 //! A person or a bot, whatever guilds they are in.
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::id::Id;
 
@@ -36,10 +35,9 @@ pub(crate) struct UserPayload<'a> {
 }
 
 impl User {
-    /// The hash that names this user's picture, 32 hexadecimal digits.
+    /// The hash that names this user's picture, 32 hexadecimal digits. Cheap, because a guild has 50,000 of them.
     pub(crate) fn avatar(&self) -> String {
-        let digest = Sha256::digest(self.id.to_string());
-        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        format!("{:016x}{:016x}", scramble(self.id.0), scramble(!self.id.0))
     }
 
     pub(crate) fn payload(&self) -> UserPayload<'_> {
@@ -60,6 +58,16 @@ impl User {
             collectibles: None,
         }
     }
+}
+
+/// Numbers that are close become numbers that are not: the finalizer of SplitMix64.
+///
+/// <https://prng.di.unimi.it/splitmix64.c>
+fn scramble(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    number ^ (number >> 31)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
