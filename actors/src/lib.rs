@@ -5,7 +5,8 @@
 //! Beside the actors stand the pure parts: wire formats, ring, restart policy, guild model, audience.
 
 pub mod audience;
-pub mod commands;
+mod command_log;
+mod commands;
 pub mod derived;
 pub mod discord_shard;
 pub mod dispatch;

@@ -3,7 +3,7 @@
 //! a connection stops the actor, and `started` waits as the restart policy says before it dials again.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -74,7 +74,9 @@ pub struct LinkClient {
     fragments: Option<BytesMut>,
     /// The next id to give to an event that came without one.
     minted: Option<EventId>,
-    asked: HashMap<String, oneshot::Sender<Result<Answer, CommandError>>>,
+    asked: HashMap<String, Asked>,
+    next_ask: u64,
+    unanswered: Unanswered,
     last_event_at: Option<u64>,
     counters: Counters,
 }
@@ -119,8 +121,17 @@ pub struct SendCommand {
     pub payload: Box<RawValue>,
     /// On whose behalf.
     pub actor: Option<UserId>,
-    /// Names the answer; made up when there is none.
+    /// The caller's name for it: under the same one it is done once for this user. Made up when there is none.
     pub request_id: Option<String>,
+}
+
+/// Who asked, and under which name.
+type Key = (Option<UserId>, String);
+
+/// A command that waits for its answer.
+struct Asked {
+    key: Key,
+    tell: oneshot::Sender<Result<Answer, CommandError>>,
 }
 
 /// What an ack carried.
@@ -259,6 +270,8 @@ impl LinkClient {
             fragments: None,
             minted: None,
             asked: HashMap::new(),
+            next_ask: 0,
+            unanswered: Unanswered::default(),
             last_event_at: None,
             counters: Counters::default(),
         }
@@ -330,9 +343,8 @@ impl LinkClient {
         if self.socket.take().is_some() {
             self.counters.disconnects += 1;
         }
-        for (_, asked) in self.asked.drain() {
-            self.counters.failed_commands += 1;
-            let _ = asked.send(Err(CommandError::Unanswered));
+        for (_, asked) in std::mem::take(&mut self.asked) {
+            self.settle(asked, Err(CommandError::Unanswered));
         }
         if matches!(self.state, LinkState::Connecting | LinkState::Live) {
             self.attempt += 1;
@@ -371,12 +383,13 @@ impl LinkClient {
             }
             Ok(LinkFrame::Ack { id, request_id: Some(request_id), data }) => {
                 if let Some(asked) = self.asked.remove(&request_id) {
-                    let _ = asked.send(Ok(Answer { request_id, id, data }));
+                    let request_id = asked.key.1.clone();
+                    self.settle(asked, Ok(Answer { request_id, id, data }));
                 }
             }
             Ok(LinkFrame::Error { request_id: Some(request_id), refusal }) => {
                 if let Some(asked) = self.asked.remove(&request_id) {
-                    let _ = asked.send(Err(CommandError::Refused(refusal)));
+                    self.settle(asked, Err(CommandError::Refused(refusal)));
                 }
             }
             Ok(LinkFrame::Error { request_id: None, refusal }) => {
@@ -559,15 +572,18 @@ impl LinkClient {
         if self.asked.len() >= self.settings.command_queue {
             return Err(CommandError::QueueFull);
         }
-        let request_id = command.request_id.unwrap_or_else(|| format!("{:016x}", rand::random::<u64>()));
-        if self.asked.contains_key(&request_id) {
-            return Err(not_sent("a command with this requestId is in flight"));
-        }
+        // The callers choose their ids themselves, so that two may choose the same: the link has ids of its own.
+        self.next_ask += 1;
+        let ask = format!("c{}", self.next_ask);
+        let name = command.request_id.clone().unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()));
+        let key = (command.actor, name);
         let command = Command {
             command: command.command,
             payload: command.payload,
             actor: command.actor,
-            request_id: Some(request_id.clone()),
+            request_id: Some(ask.clone()),
+            again: self.unanswered.contains(&key),
+            key: command.request_id,
         };
         let frame = link_frame::encode_command(&command, now_ms());
         if !self.write(WsMessage::Text(frame.into())) {
@@ -575,14 +591,60 @@ impl LinkClient {
         }
         self.counters.commands += 1;
         let (tell, told) = oneshot::channel();
-        self.asked.insert(request_id.clone(), tell);
+        self.asked.insert(ask.clone(), Asked { key, tell });
         ctx.run_later(self.settings.command_timeout, move |client, _| {
-            if let Some(asked) = client.asked.remove(&request_id) {
-                client.counters.failed_commands += 1;
-                let _ = asked.send(Err(CommandError::Unanswered));
+            if let Some(asked) = client.asked.remove(&ask) {
+                client.settle(asked, Err(CommandError::Unanswered));
             }
         });
         Ok(told)
+    }
+
+    /// Tells the caller, and remembers what may have been done without an answer.
+    fn settle(&mut self, Asked { key, tell }: Asked, outcome: Result<Answer, CommandError>) {
+        match &outcome {
+            Err(CommandError::Unanswered) => {
+                self.counters.failed_commands += 1;
+                self.unanswered.insert(key);
+            }
+            Err(CommandError::Refused(refusal)) if refusal.code == "OUTCOME_UNKNOWN" => {
+                self.unanswered.insert(key);
+            }
+            _ => self.unanswered.remove(&key),
+        }
+        let _ = tell.send(outcome);
+    }
+}
+
+/// Commands whose outcome nobody knows. When one is asked again, the gateway is told so: a gateway that started since
+/// then cannot know it, and must not do it a second time.
+#[derive(Default)]
+struct Unanswered(VecDeque<(Instant, Key)>);
+
+impl Unanswered {
+    /// Commands remembered; the oldest is forgotten first.
+    const KEPT: usize = 1000;
+    /// As long as the gateway remembers its answers.
+    const FOR: Duration = Duration::from_secs(600);
+
+    fn contains(&self, key: &Key) -> bool {
+        self.0.iter().any(|(since, known)| known == key && since.elapsed() < Self::FOR)
+    }
+
+    /// Questions, which nobody's name stands under, do nothing twice.
+    fn insert(&mut self, key: Key) {
+        if key.0.is_none() {
+            return;
+        }
+        self.remove(&key);
+        if self.0.len() == Self::KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back((Instant::now(), key));
+    }
+
+    fn remove(&mut self, key: &Key) {
+        self.0.retain(|(_, known)| known != key);
     }
 }
 

@@ -71,6 +71,18 @@ pub struct Command {
     pub actor: Option<UserId>,
     /// Names the answer.
     pub request_id: Option<String>,
+    /// What its caller calls it, to have it done once; without one, that is `request_id`.
+    pub key: Option<String>,
+    /// Whether it was sent before and never answered.
+    pub again: bool,
+}
+
+impl Command {
+    /// The name under which it is done once.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref().or(self.request_id.as_deref())
+    }
 }
 
 /// Why a command was not carried out.
@@ -174,6 +186,10 @@ struct CommandData<'a> {
     payload: Option<&'a RawValue>,
     #[serde(default)]
     actor: Option<Actor>,
+    #[serde(default)]
+    key: Option<String>,
+    #[serde(default)]
+    again: bool,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -211,12 +227,15 @@ pub fn decode(frame: &Bytes) -> Result<LinkFrame, InvalidFrame> {
             Ok(LinkFrame::Gap { id, event })
         }
         "command" => {
-            let CommandData { command, payload, actor } = serde_json::from_str(data).map_err(not_json)?;
+            let CommandData { command, payload, actor, key, again } =
+                serde_json::from_str(data).map_err(not_json)?;
             Ok(LinkFrame::Command(Command {
                 command,
                 payload: payload.map_or_else(null, ToOwned::to_owned),
                 actor: actor.map(|actor| actor.user_id),
                 request_id: wire.request_id,
+                key,
+                again,
             }))
         }
         "ack" => Ok(LinkFrame::Ack {
@@ -285,11 +304,17 @@ pub fn encode_command(command: &Command, ts: u64) -> String {
         payload: &'a RawValue,
         #[serde(skip_serializing_if = "Option::is_none")]
         actor: Option<Actor>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<&'a str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
     }
     let data = Data {
         command: &command.command,
         payload: &command.payload,
         actor: command.actor.map(|user_id| Actor { user_id }),
+        key: command.key.as_deref(),
+        again: command.again,
     };
     let request_id = command.request_id.as_deref();
     encode(&Outgoing { request_id, ts, ..Outgoing::new("command", &data) })
@@ -406,7 +431,7 @@ mod tests {
 
         #[test]
         fn commands_and_refusals_survive_the_link(command in ".*", request in ".*", actor: Option<u64>, message in ".*") {
-            let sent = Command { command: command.clone(), payload: raw(&message), actor: actor.map(UserId), request_id: Some(request.clone()) };
+            let sent = Command { command: command.clone(), payload: raw(&message), actor: actor.map(UserId), request_id: Some(request.clone()), key: None, again: false };
             let LinkFrame::Command(read) = decode(&encode_command(&sent, 1).into()).unwrap() else { panic!() };
             prop_assert_eq!((read.command, read.actor, read.request_id), (command, actor.map(UserId), Some(request.clone())));
             prop_assert_eq!(read.payload.get(), sent.payload.get());

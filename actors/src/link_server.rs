@@ -2,6 +2,8 @@
 //! the links and the commands in flight. Fed by DiscordShard; feeds one LinkSession per peer. It drops no event: a peer that is
 //! behind reads on from the ring, and is closed with 1013 when the ring has left it behind. Its end ends the role.
 
+mod commands;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -19,7 +21,7 @@ use serde_json::value::RawValue;
 use serenity::http::Http;
 
 use crate::{
-    commands::{self, Call},
+    commands::Commands,
     dispatch_facts::Facts,
     event_id::{Epoch, EventId},
     event_log::{EventLog, Restored},
@@ -67,8 +69,8 @@ pub struct LinkServer {
     position: Option<Position>,
     links: BTreeMap<LinkId, Link>,
     next_link: u64,
-    in_flight: usize,
     stopped: bool,
+    commands: Commands,
     counters: Counters,
 }
 
@@ -171,6 +173,8 @@ pub struct LinkServerState {
     log_failures: u64,
     #[serde(skip)]
     counters: Counters,
+    #[serde(skip)]
+    command_metrics: Vec<Metric>,
 }
 
 /// One peer.
@@ -205,7 +209,7 @@ impl LinkServerState {
         let Counters { published, derived, repeats, oversized, epochs, overrun, commands, refusals } =
             self.counters;
         let behind = self.peers.iter().map(|peer| peer.behind).max().unwrap_or_default();
-        vec![
+        let mut metrics = vec![
             Metric::gauge(
                 "event_log_writing",
                 "1 while a restart could go on without loss.",
@@ -232,7 +236,9 @@ impl LinkServerState {
             Metric::counter("link_overruns_total", "Peers that the ring left behind.", overrun),
             Metric::counter("link_commands_total", "Commands and questions received.", commands),
             Metric::counter("link_refusals_total", "Commands and questions refused.", refusals),
-        ]
+        ];
+        metrics.extend(self.command_metrics.iter().cloned());
+        metrics
     }
 }
 
@@ -242,6 +248,7 @@ impl LinkServer {
     pub fn new(settings: LinkServerSettings) -> Self {
         Self {
             ring: Ring::new(settings.replay, 0),
+            commands: Commands::new(Arc::clone(&settings.http)),
             settings,
             epoch: Epoch::random(),
             log: None,
@@ -249,7 +256,6 @@ impl LinkServer {
             position: None,
             links: BTreeMap::new(),
             next_link: 1,
-            in_flight: 0,
             stopped: false,
             counters: Counters::default(),
         }
@@ -365,6 +371,16 @@ impl LinkServer {
         link.outbox.force(SendFrame { text: frame.into() }, bytes);
     }
 
+    /// Takes in the members that were looked up.
+    fn learn(&mut self, found: Vec<(Lookup, Option<String>)>) {
+        for (lookup, member) in found {
+            match member {
+                Some(json) => self.model.learn_member(lookup.guild, &json),
+                None => self.model.learn_absent(lookup.guild, lookup.user),
+            }
+        }
+    }
+
     /// Answers now, or after the members were looked up that the model has not seen.
     fn answer_question(
         &mut self,
@@ -380,24 +396,9 @@ impl LinkServer {
         }
         let found = questions::look_up(Arc::clone(&self.settings.http), lookups);
         ctx.spawn(found.into_actor(self).map(move |found, server, _| {
-            for (lookup, member) in found {
-                match member {
-                    Some(json) => server.model.learn_member(lookup.guild, &json),
-                    None => server.model.learn_absent(lookup.guild, lookup.user),
-                }
-            }
+            server.learn(found);
             let answer = question.answer(&server.model, server.position.is_some(), &server.settings.guilds);
             server.answer(link, request_id.as_deref(), answer);
-        }));
-    }
-
-    fn execute(&mut self, link: LinkId, request_id: Option<String>, call: Call, ctx: &mut Context<Self>) {
-        self.in_flight += 1;
-        let done = commands::execute(Arc::clone(&self.settings.http), call).into_actor(self);
-        ctx.spawn(done.map(move |outcome, server, _| {
-            server.in_flight -= 1;
-            server.counters.refusals += u64::from(outcome.is_err());
-            server.answer(link, request_id.as_deref(), outcome);
         }));
     }
 }
@@ -460,6 +461,7 @@ impl Handler<Publish> for LinkServer {
             error!("[Gateway WS] {t} is not UTF-8: left out");
             return self.begin_epoch("an event could not be forwarded");
         };
+        self.commands.hear(&t, payload);
         let facts = Facts::read(&t, payload);
         let scope = self.model.scope(&facts);
         let mut frames = vec![self.append(&t, payload, &scope, ts)];
@@ -559,13 +561,7 @@ impl Handler<RunCommand> for LinkServer {
             }
             return;
         }
-        match commands::prepare(&command, &self.model, &self.settings.guilds) {
-            Ok(call) => self.execute(link, request_id, call, ctx),
-            Err(refusal) => {
-                self.counters.refusals += 1;
-                self.answer(link, request_id.as_deref(), Err(refusal));
-            }
-        }
+        self.run_command(link, command, ctx);
     }
 }
 
@@ -591,6 +587,7 @@ impl Handler<Snapshot> for LinkServer {
             durable: self.log.as_ref().is_some_and(EventLog::is_writing),
             log_failures: self.log.as_ref().map_or(0, EventLog::failures),
             counters: self.counters.clone(),
+            command_metrics: self.commands.metrics(),
         })
     }
 }
@@ -599,6 +596,7 @@ impl Handler<Shutdown> for LinkServer {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
+        self.abandon_commands();
         for link in self.links.values() {
             link.close.do_send(CloseSocket { code: 1001, reason: "the gateway is stopping" });
         }

@@ -94,6 +94,18 @@ impl GuildModel {
         self.guilds.iter().find(|(_, guild)| has(guild)).map(|(id, _)| *id)
     }
 
+    /// Whether this is a thread.
+    #[must_use]
+    pub fn is_thread(&self, channel: ChannelId) -> bool {
+        self.guilds.values().any(|guild| guild.threads.contains_key(&channel))
+    }
+
+    /// The voice channel in which a member sits.
+    #[must_use]
+    pub fn voice_channel_of(&self, guild: GuildId, user: UserId) -> Option<ChannelId> {
+        self.known(guild)?.voice.channel_of(user)
+    }
+
     /// The voice channels of a guild and who sits in them; `None` when nothing is known of the guild.
     #[must_use]
     pub fn voice_snapshot(&self, guild_id: GuildId) -> Option<VoiceSnapshot> {
