@@ -203,6 +203,22 @@ impl Browser {
         (response.status().as_u16(), String::from_utf8(body.to_vec()).unwrap())
     }
 
+    /// `POST` of JSON to a path of the web role, as the page does it: status, Retry-After and answer.
+    #[allow(dead_code)]
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Option<String>, Value) {
+        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = self
+            .client
+            .post(format!("{}{path}", self.web_url))
+            .insert_header(("cookie", cookies.join("; ")))
+            .insert_header(("origin", self.web_url.as_str()))
+            .insert_header(("x-guildstream", "1"));
+        let mut response = request.send_json(body).await.unwrap();
+        let retry_after =
+            response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), retry_after, response.json().await.unwrap())
+    }
+
     /// Opens `/api/stream` with a query, and a position to resume from.
     pub(crate) async fn stream(&self, query: &str, after: Option<&str>) -> Events {
         self.try_stream(query, after).await.unwrap()

@@ -1,0 +1,313 @@
+//! Commands from a browser to Discord and back: what they do, who may, and what their answers mean.
+
+#[path = "support/bridge.rs"]
+#[allow(dead_code)]
+mod bridge;
+
+use bridge::{Bridge, Browser, GUILD, client, until};
+use guildstream_sandbox::BOT_TOKEN;
+use serde_json::{Value, json};
+
+const ADA: &str = "930000000000000001";
+const GRACE: &str = "930000000000000002";
+const LINUS: &str = "930000000000000003";
+const GENERAL: &str = "910000000000000101";
+const OTHER: &str = "910000000000000102";
+const STAFF: &str = "910000000000000103";
+/// Only staff may write here, and the bot may not.
+const ANNOUNCEMENTS: &str = "910000000000000104";
+/// The bot cannot see it.
+const VAULT: &str = "910000000000000105";
+const LOUNGE: &str = "910000000000000201";
+const STAFF_ROOM: &str = "910000000000000204";
+const THREAD: &str = "910000000000000401";
+
+/// What a command was answered.
+struct Answer {
+    status: u16,
+    retry_after: Option<String>,
+    body: Value,
+}
+
+impl Answer {
+    fn data(&self) -> &Value {
+        assert_eq!(self.status, 200, "{}", self.body);
+        &self.body["data"]
+    }
+
+    fn id(&self) -> String {
+        self.data()["id"].as_str().unwrap().to_owned()
+    }
+
+    fn code(&self) -> (u16, &str) {
+        (self.status, self.body["error"]["code"].as_str().unwrap_or_default())
+    }
+}
+
+async fn run(browser: &Browser, command: &str, payload: Value) -> Answer {
+    ask(browser, &json!({"command": command, "payload": payload})).await
+}
+
+async fn ask(browser: &Browser, body: &Value) -> Answer {
+    let (status, retry_after, body) = browser.post("/api/commands", body).await;
+    Answer { status, retry_after, body }
+}
+
+/// What was said in a channel, the newest first, up to the message that the sandbox begins with.
+async fn said(bridge: &Bridge, channel: &str) -> Vec<String> {
+    let url = format!("{}/api/v10/channels/{channel}/messages", bridge.discord_url);
+    let request = client().get(url).insert_header(("authorization", format!("Bot {BOT_TOKEN}")));
+    let messages: Vec<Value> = request.send().await.unwrap().json().await.unwrap();
+    let contents = messages.iter().map(|message| message["content"].as_str().unwrap().to_owned());
+    contents.take_while(|content| !content.starts_with("Welcome.")).collect()
+}
+
+/// How often Discord's REST was asked.
+async fn calls(bridge: &Bridge) -> u64 {
+    let state = bridge.json(&format!("{}/sandbox/state", bridge.discord_url)).await;
+    state["rest"]["requests"].as_u64().unwrap()
+}
+
+#[actix_web::test]
+async fn each_command_does_its_work_and_comes_back_as_discords_dispatch() {
+    let bridge = Bridge::start().await;
+    let ada = bridge.sign_in("ada").await;
+    let mut events = ada.stream("", None).await;
+    events.until("voice.snapshot").await;
+
+    let sent = run(&ada, "send_message", json!({"channelId": GENERAL, "content": "hello"})).await;
+    let message = sent.id();
+    let created = events.until("MESSAGE_CREATE").await.json();
+    assert_eq!(
+        (&created["payload"]["id"], &created["payload"]["content"]),
+        (&json!(message), &json!("hello"))
+    );
+    assert_eq!(sent.data()["content"], "hello", "the answer is Discord's own");
+
+    let at = |more: Value| {
+        let mut payload = json!({"channelId": GENERAL, "messageId": message});
+        payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        payload
+    };
+    run(&ada, "edit_message", at(json!({"content": "hello!"}))).await.data();
+    assert_eq!(events.until("MESSAGE_UPDATE").await.json()["payload"]["content"], "hello!");
+    assert!(run(&ada, "add_reaction", at(json!({"emoji": "👍"}))).await.data().is_null(), "204 has no body");
+    assert_eq!(events.until("MESSAGE_REACTION_ADD").await.json()["payload"]["emoji"]["name"], "👍");
+    run(&ada, "remove_reaction", at(json!({"emoji": "👍"}))).await.data();
+    events.until("MESSAGE_REACTION_REMOVE").await;
+    run(&ada, "start_typing", json!({"channel_id": GENERAL})).await.data();
+    run(&ada, "delete_message", at(json!({}))).await.data();
+    assert_eq!(events.until("MESSAGE_DELETE").await.json()["payload"]["id"], message);
+
+    let room = json!({"guildId": GUILD, "name": "den", "type": "voice", "userLimit": 3});
+    let room = run(&ada, "create_channel", room).await.id();
+    assert_eq!(events.until("room.created").await.json()["payload"]["channelId"], room);
+    bridge.move_member(LINUS, Some(LOUNGE)).await;
+    events.until("voice.joined").await;
+    let moved = json!({"guildId": GUILD, "userId": LINUS, "channelId": room});
+    run(&ada, "move_member", moved).await.data();
+    assert_eq!(events.until("voice.moved").await.json()["payload"]["channelId"], room);
+    run(&ada, "delete_channel", json!({"channelId": room})).await.data();
+    assert_eq!(events.until("CHANNEL_DELETE").await.json()["payload"]["id"], room);
+    bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn nobody_does_through_us_what_discord_would_not_let_them() {
+    let bridge = Bridge::start().await;
+    let (ada, linus) = (bridge.sign_in("ada").await, bridge.sign_in("linus").await);
+    let theirs = run(&ada, "send_message", json!({"channelId": GENERAL, "content": "ada's"})).await.id();
+    let own = run(&linus, "send_message", json!({"channelId": GENERAL, "content": "mine"})).await.id();
+    bridge.move_member(GRACE, Some(LOUNGE)).await;
+    let everyone =
+        json!({"channelId": GENERAL, "content": "@everyone", "allowedMentions": {"parse": ["everyone"]}});
+    let before = calls(&bridge).await;
+    for (why, command, payload, code) in [
+        ("cannot see it", "send_message", json!({"channelId": STAFF, "content": "x"}), "FORBIDDEN"),
+        ("another guild", "send_message", json!({"channelId": "1", "content": "x"}), "FORBIDDEN"),
+        (
+            "read-only",
+            "send_message",
+            json!({"channelId": ANNOUNCEMENTS, "content": "x"}),
+            "MISSING_PERMISSIONS",
+        ),
+        ("pings all", "send_message", everyone, "MISSING_PERMISSIONS"),
+        (
+            "not theirs",
+            "delete_message",
+            json!({"channelId": GENERAL, "messageId": theirs}),
+            "MISSING_PERMISSIONS",
+        ),
+        (
+            "not theirs",
+            "edit_message",
+            json!({"channelId": GENERAL, "messageId": theirs, "content": "x"}),
+            "MISSING_PERMISSIONS",
+        ),
+        (
+            "no manager",
+            "create_channel",
+            json!({"guildId": GUILD, "name": "x", "type": 2}),
+            "MISSING_PERMISSIONS",
+        ),
+        ("no manager", "delete_channel", json!({"channelId": OTHER}), "MISSING_PERMISSIONS"),
+        (
+            "no mover",
+            "move_member",
+            json!({"guildId": GUILD, "userId": GRACE, "channelId": null}),
+            "MISSING_PERMISSIONS",
+        ),
+    ] {
+        let answer = run(&linus, command, payload).await;
+        assert_eq!(answer.code(), (403, code), "{why}: {command}: {}", answer.body);
+        assert!(answer.body["error"]["discord"].is_null(), "Discord was not asked");
+    }
+    assert_eq!(calls(&bridge).await, before, "none of them reached Discord");
+    let grace = bridge.sign_in("grace").await;
+    run(&grace, "send_message", json!({"channelId": STAFF, "content": "hush"})).await.data();
+    run(&grace, "delete_message", json!({"channelId": GENERAL, "messageId": own})).await;
+    bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn one_may_delete_what_one_sent_and_write_in_threads_and_leave_a_room() {
+    let bridge = Bridge::start().await;
+    let linus = bridge.sign_in("linus").await;
+    let own = run(&linus, "send_message", json!({"channelId": GENERAL, "content": "mine"})).await.id();
+    let edit = json!({"channelId": GENERAL, "messageId": own, "content": "still mine"});
+    run(&linus, "edit_message", edit).await.data();
+    run(&linus, "delete_message", json!({"channelId": GENERAL, "messageId": own})).await.data();
+    run(&linus, "send_message", json!({"channelId": THREAD, "content": "in a thread"})).await.data();
+    bridge.move_member(LINUS, Some(LOUNGE)).await;
+    let hidden = json!({"guildId": GUILD, "userId": LINUS, "channelId": STAFF_ROOM});
+    assert_eq!(run(&linus, "move_member", hidden).await.code(), (403, "FORBIDDEN"));
+    let leave = json!({"guildId": GUILD, "userId": LINUS, "channelId": null});
+    run(&linus, "move_member", leave).await.data();
+    let quiet = json!({"channelId": GENERAL, "content": "@everyone hello"});
+    let answer = run(&linus, "send_message", quiet).await;
+    assert_eq!(answer.data()["mention_everyone"], false, "mentions are off unless they are asked for");
+    bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn what_cannot_be_understood_is_said_to_be_so() {
+    let bridge = Bridge::start().await;
+    let ada = bridge.sign_in("ada").await;
+    for (command, payload, expected) in [
+        ("send_message", json!({"channelId": GENERAL}), (400, "INVALID")),
+        ("send_message", json!({"content": "x"}), (400, "INVALID")),
+        ("send_message", json!({"channelId": "general", "content": "x"}), (400, "INVALID")),
+        ("send_message", json!({"channelId": GENERAL, "contnet": "x"}), (400, "INVALID")),
+        ("create_channel", json!({"guildId": GUILD, "name": "x", "type": "cellar"}), (400, "INVALID")),
+        ("move_member", json!({"guildId": GUILD, "userId": ADA}), (400, "INVALID")),
+        ("viewer", json!({"userIds": [ADA]}), (404, "UNKNOWN_COMMAND")),
+        ("voice_snapshot", json!({}), (404, "UNKNOWN_COMMAND")),
+        ("guild", json!({"guildId": GUILD}), (404, "UNKNOWN_COMMAND")),
+        ("make_coffee", json!({}), (404, "UNKNOWN_COMMAND")),
+    ] {
+        let answer = run(&ada, command, payload).await;
+        assert_eq!(answer.code(), expected, "{command}: {}", answer.body);
+    }
+    bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn discords_refusals_reach_the_caller_and_nothing_is_tried_twice() {
+    let bridge = Bridge::start().await;
+    let ada = bridge.sign_in("ada").await;
+    let write = |channel: &str, content: &str| json!({"channelId": channel, "content": content});
+    for (channel, content, status, code) in [
+        (VAULT, "x".to_owned(), 403, 50001),
+        (ANNOUNCEMENTS, "x".to_owned(), 403, 50013),
+        (GENERAL, "x".repeat(2001), 400, 50035),
+    ] {
+        let answer = run(&ada, "send_message", write(channel, &content)).await;
+        assert_eq!(answer.code(), (502, "DISCORD_ERROR"), "{}", answer.body);
+        let discord = &answer.body["error"]["discord"];
+        assert_eq!((&discord["status"], &discord["code"]), (&json!(status), &json!(code)), "{discord}");
+        assert!(!discord["message"].as_str().unwrap().is_empty());
+    }
+    let before = calls(&bridge).await;
+    bridge.fault(&json!({"kind": "rest_error", "status": 500, "count": 3})).await;
+    for _ in 0..3 {
+        let answer = run(&ada, "send_message", write(GENERAL, "x")).await;
+        assert_eq!(
+            (answer.code(), &answer.body["error"]["discord"]["status"]),
+            ((502, "DISCORD_ERROR"), &json!(500))
+        );
+    }
+    assert_eq!(calls(&bridge).await - before, 3);
+    assert_eq!(said(&bridge, GENERAL).await, Vec::<String>::new());
+    bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn a_rate_limit_is_passed_on_and_its_route_held() {
+    let bridge = Bridge::start().await;
+    let ada = bridge.sign_in("ada").await;
+    bridge.fault(&json!({"kind": "rate_limit", "retry_after_s": 30})).await;
+    let write = |channel: &str| json!({"command": "send_message", "requestId": "one", "payload": {"channelId": channel, "content": "x"}});
+    let limited = ask(&ada, &write(GENERAL)).await;
+    assert_eq!((limited.code(), limited.retry_after.as_deref()), ((429, "RATE_LIMITED"), Some("30")));
+    assert_eq!(limited.body["error"]["discord"]["status"], 429);
+    let before = calls(&bridge).await;
+    let held = ask(&ada, &write(GENERAL)).await;
+    assert_eq!((held.code(), held.retry_after.as_deref()), ((429, "RATE_LIMITED"), Some("30")));
+    assert_eq!(calls(&bridge).await, before, "the same route is not tried again before its time");
+    bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn the_same_request_is_done_once_and_answered_each_time() {
+    let bridge = Bridge::start().await;
+    let (ada, grace) = (bridge.sign_in("ada").await, bridge.sign_in("grace").await);
+    let body = |content: &str| json!({"command": "send_message", "requestId": "r1", "payload": {"channelId": GENERAL, "content": content}});
+    bridge.fault(&json!({"kind": "rest_delay", "seconds": 0.2})).await;
+    let asked = body("once");
+    let (first, second) = futures_util::join!(ask(&ada, &asked), ask(&ada, &asked));
+    assert_eq!(first.id(), second.id(), "the second joins the first");
+    assert_eq!(ask(&ada, &body("once")).await.id(), first.id(), "the third is told what came of it");
+    assert_eq!(ask(&ada, &body("twice")).await.code(), (409, "CONFLICT"));
+    assert_ne!(ask(&grace, &body("grace's")).await.id(), first.id(), "ids of others are their own");
+    assert_eq!(said(&bridge, GENERAL).await, ["grace's", "once"]);
+    let metrics =
+        client().get(format!("{}/metrics", bridge.gateway_url)).send().await.unwrap().body().await.unwrap();
+    let metrics = String::from_utf8(metrics.to_vec()).unwrap();
+    for line in [
+        r#"guildstream_commands_total{command="send_message",outcome="ok"} 2"#,
+        r#"guildstream_commands_total{command="send_message",outcome="conflict"} 1"#,
+        r#"guildstream_command_duration_seconds_count{command="send_message"} 2"#,
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn a_gateway_that_restarts_answers_what_was_in_flight_and_does_nothing_twice() {
+    let mut bridge = Bridge::start().await;
+    let ada = bridge.sign_in("ada").await;
+    let write = json!({"command": "send_message", "requestId": "w", "payload": {"channelId": GENERAL, "content": "once"}});
+    let create = json!({"command": "create_channel", "requestId": "c", "payload": {"guildId": GUILD, "name": "once", "type": "text"}});
+    bridge.fault(&json!({"kind": "rest_delay", "seconds": 5, "count": 2})).await;
+    let before = calls(&bridge).await;
+    let gateway = bridge.gateway.take().unwrap();
+    let stop = async {
+        until("both are on their way", async || calls(&bridge).await == before + 2).await;
+        gateway.stop().await.unwrap();
+    };
+    let (wrote, created, ()) = futures_util::join!(ask(&ada, &write), ask(&ada, &create), stop);
+    assert_eq!((wrote.code(), created.code()), ((504, "OUTCOME_UNKNOWN"), (504, "OUTCOME_UNKNOWN")));
+    assert_eq!(ask(&ada, &write).await.code(), (503, "NOT_SENT"), "while the link is down nothing is sent");
+
+    bridge.start_gateway().await;
+    bridge.until_ready().await;
+    // Discord itself knows a message by its nonce; for a channel there is no such thing.
+    assert_eq!(ask(&ada, &write).await.data()["content"], "once");
+    assert_eq!(ask(&ada, &create).await.code(), (504, "OUTCOME_UNKNOWN"));
+    assert_eq!(said(&bridge, GENERAL).await, ["once"]);
+    let state = bridge.json(&format!("{}/sandbox/state", bridge.discord_url)).await;
+    let channels = state["guilds"][0]["channels"].as_array().unwrap();
+    assert_eq!(channels.iter().filter(|channel| channel["name"] == "once").count(), 1);
+    bridge.stop().await;
+}
