@@ -3,10 +3,10 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint fmt bench
+.PHONY: help dev test lint fmt bench delivery
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: ## build, start sandbox, gateway and web, and say where to look
 	@scripts/dev
@@ -22,3 +22,6 @@ fmt: ## format the Rust code
 
 bench: ## measure how long an event takes from Discord to a browser
 	cargo bench --locked --bench latency
+
+delivery: ## kill, stop and stall everything while events flow, and print what was lost: minutes
+	cargo test --locked --test delivery -- --exact the_long_table --ignored --nocapture

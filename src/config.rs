@@ -189,10 +189,7 @@ impl GatewayConfig {
             vite_discord_guild_id: read.or_default(&s::VITE_DISCORD_GUILD_ID, parse::guild_ids),
             discord_url: read.value(&s::DISCORD_URL, parse::origin),
             discord_intents: read.value(&s::DISCORD_INTENTS, parse::intents),
-            gateway_state_dir: match read.raw(&s::GATEWAY_STATE_DIR).map(str::trim) {
-                Some("") => None,
-                _ => Some(read.value(&s::GATEWAY_STATE_DIR, |text| Ok(PathBuf::from(text)))),
-            },
+            gateway_state_dir: state_dir(&mut read),
             replay_events: read.value(&s::REPLAY_EVENTS, parse::number(1..=MOST)),
             replay_bytes: read.value(&s::REPLAY_BYTES, parse::number(65_536..=MOST)),
             metrics_token: read.optional_secret(&s::METRICS_TOKEN, parse::header_secret(16)),
@@ -305,5 +302,18 @@ pub fn check(role: Role, environment: &Environment) -> Result<(), ConfigError> {
         Role::Gateway => GatewayConfig::read(environment).map(drop),
         Role::Web => WebConfig::read(environment).map(drop),
         Role::Sandbox => SandboxSettings::read(environment).map(drop),
+    }
+}
+
+/// Where the gateway role keeps its state, as a run in `environment` would.
+#[must_use]
+pub fn gateway_state_dir(environment: &Environment) -> Option<PathBuf> {
+    state_dir(&mut Reader::new(Role::Gateway, environment))
+}
+
+fn state_dir(read: &mut Reader<'_>) -> Option<PathBuf> {
+    match read.raw(&s::GATEWAY_STATE_DIR).map(str::trim) {
+        Some("") => None,
+        _ => Some(read.value(&s::GATEWAY_STATE_DIR, |text| Ok(PathBuf::from(text)))),
     }
 }

@@ -20,6 +20,7 @@ use guildstream::{
     shutdown::StopSignals,
     telemetry,
 };
+use guildstream_actors::event_log;
 use log::{error, info};
 
 /// Wrong usage or settings, as `EX_USAGE` in sysexits.h.
@@ -42,6 +43,8 @@ enum Command {
     /// Be a Discord on this machine, for development and tests
     #[command(after_help = setting::help(Role::Sandbox))]
     Sandbox,
+    /// Remove the events that the gateway role keeps in GATEWAY_STATE_DIR; stop it first
+    Purge,
     /// Check a role's settings and print them, secrets left out
     Config {
         /// The role whose settings to check
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Sandbox => {
             run(SandboxSettings::read(&environment), |config| &config.log, roles::sandbox::start)
         }
+        Command::Purge => purge(&environment),
         Command::Config { role } => print_config(role, &environment),
     }
 }
@@ -123,6 +127,19 @@ async fn until_stopped(starting: impl Future<Output = Result<RunningRole, RoleEr
     }
     info!("stopped");
     Ok(())
+}
+
+fn purge(environment: &Environment) -> ExitCode {
+    let Some(dir) = config::gateway_state_dir(environment) else {
+        return fail("GATEWAY_STATE_DIR is empty: nothing is kept on disk", EXIT_USAGE);
+    };
+    match event_log::purge(&dir) {
+        Ok(files) => {
+            let _ = writeln!(io::stdout(), "{files} files removed from {}", dir.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(error, EXIT_FAILURE),
+    }
 }
 
 fn print_config(role: Role, environment: &Environment) -> ExitCode {

@@ -19,16 +19,13 @@ use std::{
 };
 
 use actix_web::rt;
-use bridge::{Bridge, Browser, GUILD, until};
+use bridge::{Bridge, Browser, GUILD, come_back, until};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     process::Child,
 };
-
-/// EventSource waits as long as `retry:` says; a test comes back sooner.
-const COME_BACK: Duration = Duration::from_millis(100);
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,22 +71,16 @@ const ALL: [Trouble; 14] = {
 struct Pace {
     /// How long Discord refuses connections.
     refusal: Duration,
-    /// How long the gateway stands still.
-    pause: Duration,
+    /// Events that come while the gateway stands still; a hundred are a second.
+    pause: u64,
     /// Events before and after the trouble.
     events: u64,
     /// Streams that come back at once.
     stampede: usize,
 }
 
-const SHORT: Pace = Pace {
-    refusal: Duration::from_millis(500),
-    pause: Duration::from_millis(700),
-    events: 50,
-    stampede: 300,
-};
-const LONG: Pace =
-    Pace { refusal: Duration::from_secs(3), pause: Duration::from_secs(5), events: 1000, stampede: 1000 };
+const SHORT: Pace = Pace { refusal: Duration::from_millis(500), pause: 70, events: 50, stampede: 300 };
+const LONG: Pace = Pace { refusal: Duration::from_secs(3), pause: 500, events: 1000, stampede: 1000 };
 
 /// What one reader has seen.
 #[derive(Debug, Default)]
@@ -197,7 +188,6 @@ impl Rig {
             Trouble::DiscordRefuses => {
                 let seconds = pace.refusal.as_secs_f64();
                 self.bridge.fault(&json!({ "kind": "refuse", "seconds": seconds })).await;
-                rt::time::sleep(pace.refusal).await;
             }
             Trouble::SessionNotResumable => {
                 let fault = json!({ "kind": "invalid_session", "resumable": false });
@@ -234,7 +224,7 @@ impl Rig {
             }
             Trouble::GatewayPaused => {
                 signal(&self.gateway, "STOP");
-                rt::time::sleep(pace.pause).await;
+                self.more(pace.pause).await;
                 signal(&self.gateway, "CONT");
             }
             Trouble::StalledReader => {
@@ -305,7 +295,7 @@ async fn read(browser: Rc<Browser>, query: &'static str, tally: Rc<RefCell<Tally
             }
             position = events.id.or(position);
         }
-        rt::time::sleep(COME_BACK).await;
+        come_back().await;
     }
 }
 

@@ -338,6 +338,11 @@ pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     rt::time::timeout(PATIENCE, met).await.unwrap_or_else(|_| panic!("not in {PATIENCE:?}: {what}"));
 }
 
+/// EventSource waits as long as `retry:` says; a test comes back sooner.
+pub(crate) async fn come_back() {
+    rt::time::sleep(Duration::from_millis(100)).await;
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
