@@ -411,7 +411,7 @@ impl SseBroker {
         match parsed {
             // Of another epoch: the event that says so is on its way, and with it another question.
             Some((id, answer)) if answer.pending.is_empty() && Some(id.epoch) == self.feed.epoch => {
-                self.feed.snapshot = Some(Snapshots { id, guilds: answer.guilds });
+                self.feed.snapshot = Some(Snapshots { id, taken: Instant::now(), guilds: answer.guilds });
                 self.step_all(ctx);
             }
             _ => {

@@ -1,6 +1,10 @@
 //! What all streams read: the ring of encoded frames, the viewers' access, and the snapshot fresh streams begin with.
 
-use std::{cell::OnceCell, sync::Arc};
+use std::{
+    cell::OnceCell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use log::warn;
@@ -13,8 +17,10 @@ use crate::{
     sse_frame,
 };
 
-/// A snapshot serves fresh streams until this many events have followed it.
+/// A snapshot serves fresh streams until this many events have followed it,
 const SNAPSHOT_REACH: u64 = 64;
+/// or until it is this old: what followed it is sent too, and a page should not open on old news.
+const SNAPSHOT_AGE: Duration = Duration::from_secs(1);
 
 /// Everything the streams share.
 pub(super) struct Feed {
@@ -35,6 +41,7 @@ pub(super) struct Feed {
 /// The voice snapshots of all guilds at one position.
 pub(super) struct Snapshots {
     pub(super) id: EventId,
+    pub(super) taken: Instant,
     pub(super) guilds: Vec<VoiceSnapshot>,
 }
 
@@ -121,6 +128,7 @@ impl Feed {
     pub(super) fn snapshot(&mut self) -> Option<&Snapshots> {
         let usable = self.snapshot.as_ref().is_some_and(|snapshot| {
             Some(snapshot.id.epoch) == self.epoch
+                && snapshot.taken.elapsed() <= SNAPSHOT_AGE
                 && self.ring.last().saturating_sub(snapshot.id.seq) <= SNAPSHOT_REACH
                 && (snapshot.id.seq > self.ring.last() || self.ring.reaches(snapshot.id.seq))
         });
