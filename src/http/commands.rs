@@ -1,11 +1,17 @@
 //! `POST /api/commands`: asks Discord for something in the signed-in user's name.
 
-use actix_web::{HttpRequest, HttpResponse, error::JsonPayloadError, http::StatusCode, web};
+use std::time::Duration;
+
+use actix::clock::timeout;
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse, dev::Payload, error::JsonPayloadError, http::StatusCode, web,
+};
+use futures_util::future::LocalBoxFuture;
 use guildstream_actors::{
     link_client::{CommandError, SendCommand},
     link_frame,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -18,6 +24,8 @@ use crate::auth::signed_in::SignedIn;
 
 /// A message with ten full embeds has less.
 const MAX_BODY_BYTES: usize = 64 * 1024;
+/// A browser sends its few bytes at once.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_COMMAND_BYTES: usize = 64;
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
@@ -59,6 +67,7 @@ pub(super) struct Accepted<'a> {
     (status = 401, body = Refusal, description = "no session"),
     (status = 403, body = Refusal, description = "the user may not do this in Discord, or a foreign page asks"),
     (status = 404, body = Refusal, description = "no such command"),
+    (status = 408, body = Refusal, description = "the body did not arrive in time"),
     (status = 409, body = Refusal, description = "the requestId was used with another body"),
     (status = 413, body = Refusal, description = "the body is too large"),
     (status = 429, body = Refusal, description = "too many; Retry-After says when to come back"),
@@ -67,12 +76,12 @@ pub(super) struct Accepted<'a> {
     (status = 504, body = Refusal, description = "sent and not answered: it may still happen"),
 ))]
 pub(super) async fn send(
-    body: web::Json<Command>,
+    JsonBody(command): JsonBody<Command>,
     signed_in: SignedIn,
     state: web::Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     state.rates.command.take(Who::User(signed_in.user.id))?;
-    let Command { command, payload, request_id } = body.into_inner();
+    let Command { command, payload, request_id } = command;
     if command.len() > MAX_COMMAND_BYTES || LINK_ONLY.contains(&command.as_str()) {
         return Err(ApiError::UnknownCommand(command.chars().take(MAX_COMMAND_BYTES).collect()));
     }
@@ -98,6 +107,24 @@ pub(super) async fn send(
         }
         Ok(Err(error)) => Err(refusal(error, request_id)),
         Err(error) => Err(ApiError::Unavailable(format!("the link client does not answer: {error}"))),
+    }
+}
+
+/// A body of JSON that arrives in time.
+pub(super) struct JsonBody<T>(T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
+    type Error = actix_web::Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = timeout(BODY_TIMEOUT, web::Json::from_request(request, payload));
+        Box::pin(async move {
+            match body.await {
+                Ok(body) => body.map(|web::Json(body)| Self(body)),
+                Err(_) => Err(ApiError::TooSlow(BODY_TIMEOUT.as_secs()).into()),
+            }
+        })
     }
 }
 
@@ -151,5 +178,26 @@ fn refused(refusal: link_frame::Refusal, request_id: String) -> ApiError {
         request_id: Some(request_id),
         retry_after_s: refusal.retry_after_s,
         discord: refusal.discord,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::{error::PayloadError, test::TestRequest};
+    use bytes::Bytes;
+    use futures_util::{StreamExt as _, stream};
+
+    #[actix_web::test]
+    async fn a_body_that_never_ends_is_not_waited_for() {
+        tokio::time::pause();
+        let begun = stream::iter([Ok::<_, PayloadError>(Bytes::from_static(b"{\"command\":"))]);
+        let mut payload = Payload::from(begun.chain(stream::pending()).boxed_local());
+        let json = ("content-type", "application/json");
+        let request = TestRequest::post().insert_header(json).to_http_request();
+        let Err(error) = JsonBody::<Command>::from_request(&request, &mut payload).await else {
+            panic!("read")
+        };
+        assert_eq!(error.as_response_error().status_code(), StatusCode::REQUEST_TIMEOUT);
     }
 }

@@ -1,24 +1,14 @@
-//! Every refusal in one shape, `{"error":{"code","message","requestId"}}`, whoever made it: a handler, an extractor or
-//! the framework.
+//! Why a request is refused: one type for all routes, with the status, the code and the words of each refusal.
 
 use std::borrow::Cow;
 
 use actix_web::{
-    HttpMessage, HttpResponse, ResponseError,
-    body::{BoxBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
-    http::{
-        StatusCode,
-        header::{self, HeaderName, HeaderValue},
-    },
-    middleware::Next,
+    HttpResponse, ResponseError,
+    http::{StatusCode, header},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-
-/// The header that names a request in answers and in the log.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A refusal, as the caller is told it. What only the operator may know goes to the log.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +46,9 @@ pub enum ApiError {
     /// The body is larger than this route takes.
     #[error("the body is too large: at most {0} bytes")]
     TooLarge(usize),
+    /// The body did not arrive in this many seconds.
+    #[error("the body did not arrive in {0} s")]
+    TooSlow(u64),
     /// Too many requests; the seconds to wait.
     #[error("too many requests: try again in {0} s")]
     RateLimited(u64),
@@ -123,6 +116,7 @@ impl ApiError {
             Self::UnknownCommand(_) => "UNKNOWN_COMMAND",
             Self::MethodNotAllowed(_) => "METHOD_NOT_ALLOWED",
             Self::TooLarge(_) => "TOO_LARGE",
+            Self::TooSlow(_) => "TOO_SLOW",
             Self::RateLimited(_) => "RATE_LIMITED",
             Self::Unavailable(_) => "UNAVAILABLE",
             Self::Command { code, .. } => code,
@@ -133,7 +127,7 @@ impl ApiError {
     }
 
     /// What a refusal made by the framework says, without its insides.
-    fn from_response(status: StatusCode, error: Option<&actix_web::Error>) -> Self {
+    pub(super) fn from_response(status: StatusCode, error: Option<&actix_web::Error>) -> Self {
         match (status, error) {
             (StatusCode::NOT_FOUND, _) => Self::NotFound,
             (status, Some(error)) if status.is_client_error() => Self::Other(status, error.to_string()),
@@ -143,7 +137,8 @@ impl ApiError {
         }
     }
 
-    fn body(&self, request_id: &str) -> String {
+    /// The body as JSON.
+    pub(super) fn body(&self, request_id: &str) -> String {
         let (own_id, discord) = match self {
             Self::Command { request_id, discord, .. } => (request_id.as_deref(), discord.as_deref()),
             _ => (None, None),
@@ -163,6 +158,7 @@ impl ResponseError for ApiError {
             Self::NotFound | Self::UnknownCommand(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Command { status, .. } | Self::Other(status, _) => *status,
@@ -170,7 +166,7 @@ impl ResponseError for ApiError {
         }
     }
 
-    /// Status and headers; [`refusals`] writes the body, because only it knows the request's id.
+    /// Status and headers; [`super::refusals`] writes the body, because only it knows the request's id.
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         match self {
@@ -185,83 +181,4 @@ impl ResponseError for ApiError {
         };
         response.finish()
     }
-}
-
-/// The outermost middleware: names the request, and gives every refusal its body.
-///
-/// # Errors
-///
-/// Passes on those of inner middleware, which then answer in the same shape.
-pub async fn refusals(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let request_id = format!("{:016x}", rand::random::<u64>());
-    let what = format!("{} {}", request.method(), request.path());
-    request.extensions_mut().insert(RequestId(request_id.clone()));
-    match next.call(request).await {
-        Ok(response) => {
-            let response = response.map_into_boxed_body();
-            let (request, response) = response.into_parts();
-            let body = refusal_body(&response, response.error(), &what, &request_id);
-            Ok(ServiceResponse::new(request, dress(response, body, &request_id)))
-        }
-        Err(mut error) => {
-            let body = refusal_body(&error.error_response(), Some(&error), &what, &request_id);
-            error.add_response_mapper(move |response| dress(response, body.clone(), &request_id));
-            Err(error)
-        }
-    }
-}
-
-/// The id that [`refusals`] gave to this request.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub String);
-
-/// The body of a refusal; none for what is not a refusal or already says in JSON why.
-fn refusal_body(
-    response: &HttpResponse,
-    error: Option<&actix_web::Error>,
-    what: &str,
-    request_id: &str,
-) -> Option<String> {
-    let status = response.status();
-    let is_json =
-        response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
-    if !(status.is_client_error() || status.is_server_error()) || is_json {
-        return None;
-    }
-    match error.and_then(actix_web::Error::as_error::<ApiError>) {
-        Some(ApiError::Internal(cause)) => {
-            log::error!("[HTTP] {what} failed (request {request_id}): {cause:#}");
-        }
-        _ if status == StatusCode::INTERNAL_SERVER_ERROR => {
-            log::error!("[HTTP] {what} failed (request {request_id}): {error:?}");
-        }
-        _ => log::debug!("[HTTP] {what} answered {status} (request {request_id})"),
-    }
-    let foreign;
-    let error = match error.and_then(actix_web::Error::as_error::<ApiError>) {
-        Some(error) => error,
-        None => {
-            foreign = ApiError::from_response(status, error);
-            &foreign
-        }
-    };
-    Some(error.body(request_id))
-}
-
-fn dress(mut response: HttpResponse, body: Option<String>, request_id: &str) -> HttpResponse {
-    // The handshake of a WebSocket is left as it is.
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return response;
-    }
-    if let Some(body) = body {
-        response = response.set_body(BoxBody::new(body));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    response
 }

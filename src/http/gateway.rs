@@ -10,7 +10,7 @@ use actix_web::{
 use guildstream_actors::{discord_shard::DiscordShard, link_server::LinkServer};
 use secrecy::SecretString;
 
-use super::{error, get, get_stream, health, link, metrics, not_found, status};
+use super::{get, get_stream, health, link, metrics, not_found, refusals, status};
 
 /// What the gateway role's routes work with. One for all workers.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub fn configure(state: web::Data<GatewayState>) -> impl FnOnce(&mut ServiceConf
             .service(get("/api/status", status::gateway))
             .default_service(web::to(not_found))
             .app_data(state)
-            .wrap(from_fn(error::refusals));
+            .wrap(from_fn(refusals::refusals));
         app.service(all);
     }
 }

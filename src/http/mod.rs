@@ -13,6 +13,7 @@ pub mod openapi;
 pub mod origin;
 pub mod page;
 pub mod rate_limits;
+pub mod refusals;
 pub mod security_headers;
 pub mod session;
 pub mod sign_in;

@@ -16,7 +16,7 @@ use actix_web::{
 };
 use url::{Origin, Url};
 
-use super::error::{ApiError, REQUEST_ID};
+use super::{error::ApiError, refusals::REQUEST_ID};
 
 const OWN_HEADER: HeaderName = HeaderName::from_static("x-guildstream");
 

@@ -14,12 +14,9 @@ use guildstream_actors::{
 };
 
 use super::{
-    commands,
-    error::{self, ApiError},
-    gateway_control, get, get_stream, health, metrics, not_found, openapi, origin, page, post,
-    rate_limits::RateLimits,
-    security_headers::security_headers,
-    session, sign_in, status, stream,
+    commands, error::ApiError, gateway_control, get, get_stream, health, metrics, not_found, openapi, origin,
+    page, post, rate_limits::RateLimits, refusals, security_headers::security_headers, session, sign_in,
+    status, stream,
 };
 use crate::{
     auth::{
@@ -152,7 +149,7 @@ pub fn configure(state: web::Data<WebState>) -> impl FnOnce(&mut ServiceConfig) 
                     .error_handler(|error, _| ApiError::Invalid(error.to_string()).into()),
             )
             .wrap(state.origins.cors())
-            .wrap(from_fn(error::refusals))
+            .wrap(from_fn(refusals::refusals))
             .wrap(security_headers(&config.public_url, &config.discord_url));
         app.service(all);
     }
