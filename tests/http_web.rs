@@ -107,6 +107,37 @@ async fn a_sign_in_that_was_forged_replayed_or_refused_signs_nobody_in() {
 }
 
 #[actix_web::test]
+async fn a_person_whose_sign_in_went_wrong_is_shown_a_page() {
+    let server = Server::start().await;
+    let person = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
+    let answer = server.browser().send(Method::GET, "/auth/callback?state=x&code=y", &person, "").await;
+    assert_eq!((answer.status, answer.header("content-type")), (400, "text/html; charset=utf-8"));
+    assert!(answer.body.contains("begin again") && answer.body.contains(answer.header("x-request-id")));
+    assert!(answer.header("content-security-policy").contains("script-src 'self'"));
+    server.browser().send(Method::GET, "/api/session", &person, "").await.refused(401, "NO_SESSION");
+    server.stop().await;
+}
+
+#[actix_web::test]
+async fn sign_ins_are_limited_by_address_and_a_trusted_proxy_says_which() {
+    let server = Server::with(&[("TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let mut browser = server.browser();
+    let mut answer = browser.send(Method::GET, "/auth/login", &[("x-forwarded-for", "192.0.2.1")], "").await;
+    // One comes back each second, so that a slow machine may need some more.
+    for _ in 0..300 {
+        if answer.status != 303 {
+            break;
+        }
+        answer = browser.send(Method::GET, "/auth/login", &[("x-forwarded-for", "192.0.2.1")], "").await;
+    }
+    answer.refused(429, "RATE_LIMITED");
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+    let other = browser.send(Method::GET, "/auth/login", &[("x-forwarded-for", "192.0.2.2")], "").await;
+    assert_eq!(other.status, 303);
+    server.stop().await;
+}
+
+#[actix_web::test]
 async fn trouble_at_discord_is_told_without_secrets() {
     let server = Server::start().await;
     let cases = [
@@ -344,10 +375,21 @@ async fn health_and_status_say_what_is_up() {
     let metrics = browser.get("/metrics").await;
     assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
     assert!(metrics.body.contains("\nguildstream_link_connected 1\n"), "{}", metrics.body);
+    browser.sign_in("ada").await;
+    browser.post("/api/commands", r#"{"command":"send_message","payload":{}}"#).await;
+    browser.get("/made-up").await;
+    let metrics = browser.get("/metrics").await.body;
+    for line in [
+        r#"guildstream_command_seconds_count{command="send_message",outcome="ok"} 1"#,
+        r#"guildstream_http_answers_total{route="/api/commands",status="200"} 1"#,
+        r#"guildstream_http_answers_total{route="none",status="404"} 1"#,
+        r#"guildstream_sign_ins_total{outcome="ok"} 1"#,
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
+    }
     let forwarded = browser.send(Method::GET, "/metrics", &[("x-forwarded-for", "192.0.2.1")], "").await;
     forwarded.refused(401, "INVALID_TOKEN");
 
-    browser.sign_in("ada").await;
     browser.post("/api/gateway/disconnect", "").await;
     server.until_ready(503).await;
     assert_eq!(browser.get("/livez").await.status, 200);

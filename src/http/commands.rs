@@ -1,6 +1,6 @@
 //! `POST /api/commands`: asks Discord for something in the signed-in user's name.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::clock::timeout;
 use actix_web::{
@@ -99,15 +99,18 @@ pub(super) async fn send(
     let user = signed_in.user.id;
     // Ids are the callers' own choice: over the link, which all of them share, the user's id keeps them apart.
     let link_id = Some(format!("{user}:{request_id}"));
+    let name = command.clone();
     let command = SendCommand { command, payload, actor: Some(user), request_id: link_id };
+    let sent = Instant::now();
     // The link client has its own deadline, COMMAND_TIMEOUT_S.
-    match state.link.send(command).await {
-        Ok(Ok(answer)) => {
-            Ok(HttpResponse::Ok().json(Accepted { request_id: &request_id, data: &answer.data }))
-        }
-        Ok(Err(error)) => Err(refusal(error, request_id)),
+    let answer = match state.link.send(command).await {
+        Ok(Ok(answer)) => Ok(answer.data),
+        Ok(Err(error)) => Err(refusal(error, request_id.clone())),
         Err(error) => Err(ApiError::Unavailable(format!("the link client does not answer: {error}"))),
-    }
+    };
+    let outcome = answer.as_ref().map_or_else(ApiError::code, |_| "ok");
+    state.counters().command(&name, outcome, sent.elapsed());
+    answer.map(|data| HttpResponse::Ok().json(Accepted { request_id: &request_id, data: &data }))
 }
 
 /// A body of JSON that arrives in time.

@@ -103,7 +103,7 @@ struct RefusalBody<'a> {
 
 impl ApiError {
     /// The word a program can act on.
-    fn code(&self) -> &str {
+    pub(super) fn code(&self) -> &str {
         match self {
             Self::Invalid(_) => "INVALID",
             Self::SignInExpired => "SIGN_IN_EXPIRED",

@@ -26,7 +26,7 @@ pub(super) async fn web(request: HttpRequest, state: web::Data<WebState>) -> Res
     if let Ok(broker) = ask("broker", &state.broker, sse_broker::Snapshot).await {
         metrics.extend(broker.metrics());
     }
-    Ok(exposition(&metrics))
+    Ok(exposition(render(&metrics) + &state.counters().exposition()))
 }
 
 pub(super) async fn gateway(
@@ -41,7 +41,7 @@ pub(super) async fn gateway(
     if let Ok(links) = ask("link server", &state.links, link_server::Snapshot).await {
         metrics.extend(links.metrics());
     }
-    Ok(exposition(&metrics))
+    Ok(exposition(render(&metrics)))
 }
 
 fn authorise(request: &HttpRequest, token: Option<&SecretString>) -> Result<(), ApiError> {
@@ -51,10 +51,10 @@ fn authorise(request: &HttpRequest, token: Option<&SecretString>) -> Result<(), 
     if has_token || is_local && !is_forwarded { Ok(()) } else { Err(ApiError::InvalidToken) }
 }
 
-fn exposition(metrics: &[Metric]) -> HttpResponse {
+fn exposition(text: String) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
-        .body(render(metrics))
+        .body(text)
 }
 
 /// All values of one name stand together below its help, as the format wants it.

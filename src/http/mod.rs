@@ -3,6 +3,7 @@
 
 pub mod client_address;
 pub mod commands;
+pub mod counters;
 pub mod error;
 pub mod gateway;
 pub mod gateway_control;

@@ -87,7 +87,10 @@ pub(super) async fn callback(
     let pending = state.sessions().take_pending(&session, &answered)?;
     let code = match (code, error) {
         (Some(code), None) if !code.is_empty() && code.len() <= MAX_ANSWER_BYTES => code,
-        (_, Some(error)) if error == "access_denied" => return Ok(see_other(pending.return_to)),
+        (_, Some(error)) if error == "access_denied" => {
+            state.counters().sign_in("declined");
+            return Ok(see_other(pending.return_to));
+        }
         (_, error) => {
             log::warn!("[Sign-in] Discord answered without a code: {error:?}");
             return Err(ApiError::Invalid(
@@ -96,7 +99,9 @@ pub(super) async fn callback(
         }
     };
     let configured = &state.config.vite_discord_guild_id;
-    let (user, guilds) = state.oauth.finish(code, pending.verifier, configured).await.map_err(refusal)?;
+    let who = state.oauth.finish(code, pending.verifier, configured).await;
+    state.counters().sign_in(if who.is_ok() { "ok" } else { "failed" });
+    let (user, guilds) = who.map_err(refusal)?;
     let (signed_in, before) = state.sessions().start(&session, user, guilds)?;
     log::info!("[Sign-in] User {} signed in, in {} guild(s)", signed_in.user.id, signed_in.guilds.len());
     end_streams(&state, before).await;

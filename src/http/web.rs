@@ -14,9 +14,14 @@ use guildstream_actors::{
 };
 
 use super::{
-    commands, error::ApiError, gateway_control, get, get_stream, health, metrics, not_found, openapi, origin,
-    page, post, rate_limits::RateLimits, refusals, security_headers::security_headers, session, sign_in,
-    status, stream,
+    commands,
+    counters::{self, Counters},
+    error::ApiError,
+    gateway_control, get, get_stream, health, metrics, not_found, openapi, origin, page, post,
+    rate_limits::RateLimits,
+    refusals,
+    security_headers::security_headers,
+    session, sign_in, status, stream,
 };
 use crate::{
     auth::{
@@ -41,6 +46,7 @@ pub struct WebState {
     pub rates: RateLimits,
     /// When the role started.
     pub started: Instant,
+    counters: web::Data<Counters>,
     sessions: web::Data<Sessions>,
     follower: JoinHandle<()>,
     origins: web::Data<origin::AllowedOrigins>,
@@ -75,11 +81,18 @@ impl WebState {
             follower,
             origins: web::Data::new(origin::AllowedOrigins::new(public_url, cors_origins)),
             rates: RateLimits::new(config.sse_max_sessions_per_user),
+            counters: web::Data::new(Counters::new()),
             started: Instant::now(),
             broker,
             link,
             config,
         }))
+    }
+
+    /// What the routes count.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Open and ended sessions.
@@ -141,6 +154,7 @@ pub fn configure(state: web::Data<WebState>) -> impl FnOnce(&mut ServiceConfig) 
             .configure(page::files)
             .default_service(web::to(not_found))
             .app_data(state.clone())
+            .app_data(state.counters.clone())
             .app_data(state.sessions.clone())
             .app_data(state.origins.clone())
             .app_data(commands::body_limit())
@@ -150,6 +164,7 @@ pub fn configure(state: web::Data<WebState>) -> impl FnOnce(&mut ServiceConfig) 
             )
             .wrap(state.origins.cors())
             .wrap(from_fn(refusals::refusals))
+            .wrap(from_fn(counters::count_answers))
             .wrap(security_headers(&config.public_url, &config.discord_url));
         app.service(all);
     }

@@ -113,6 +113,9 @@ impl Server {
         }
         let response = &operation["responses"][answer.status.to_string()];
         assert!(response.is_object(), "{method} {path} is not described as answering {}", answer.status);
+        if answer.header("content-type").starts_with("text/html") {
+            return;
+        }
         let Some(schema) = response.pointer("/content/application~1json/schema") else { return };
         let mut schema = schema.clone();
         schema["components"] = self.description["components"].clone();
