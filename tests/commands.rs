@@ -1,7 +1,9 @@
 //! Commands from a browser to Discord and back: what they do, who may, and what their answers mean.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "support/bridge.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each test file uses its own part")]
 mod bridge;
 
 use bridge::{Bridge, Browser, GUILD, client, until};

@@ -340,7 +340,9 @@ pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
 
 /// EventSource waits as long as `retry:` says; a test comes back sooner.
 pub(crate) async fn come_back() {
-    rt::time::sleep(Duration::from_millis(100)).await;
+    let mut pace = rt::time::interval(Duration::from_millis(100));
+    pace.tick().await;
+    pace.tick().await;
 }
 
 fn free_port() -> u16 {
