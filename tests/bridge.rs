@@ -6,7 +6,8 @@
 #[allow(dead_code, reason = "each test file uses its own part")]
 mod bridge;
 
-use bridge::{Bridge, GUILD, status, until};
+use bridge::{Bridge, GUILD, client, status, until};
+use futures_util::StreamExt as _;
 use guildstream_actors::dispatch::split;
 use serde_json::json;
 
@@ -88,8 +89,68 @@ async fn strangers_get_401_and_members_of_no_guild_403() {
     bridge.stop().await;
 }
 
+/// A GUILD_CREATE of at least `bytes` bytes, of a guild that nobody here follows.
+fn large_guild_create(bytes: usize) -> String {
+    let mut members = String::new();
+    for n in 0.. {
+        if members.len() >= bytes {
+            break;
+        }
+        let comma = if n == 0 { "" } else { "," };
+        members.push_str(&format!(
+            r#"{comma}{{"user":{{"id":"913{n:016}","username":"member{n}","global_name":"M\u00e9mb\u00e9r ☕ {n}"}},"roles":[],"flags":0}}"#
+        ));
+    }
+    format!(
+        r#"{{"id":"911000000000000001","name":"Large ☕ guild","owner_id":"9130000000000000000","roles":[],"channels":[],"voice_states":[],"unavailable":false,"large":true,"number":1.50,"members":[{members}]}}"#
+    )
+}
+
 #[actix_web::test]
-async fn a_large_guild_create_crosses_the_whole_way() {
+async fn what_discord_dispatches_comes_out_of_the_link_byte_for_byte_in_order_and_without_holes() {
+    #[derive(serde::Deserialize)]
+    struct Frame<'a> {
+        id: String,
+        #[serde(borrow)]
+        data: Data<'a>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Data<'a> {
+        event: String,
+        #[serde(borrow)]
+        payload: &'a serde_json::value::RawValue,
+    }
+    let bridge = Bridge::start().await;
+    let request = client().ws(&bridge.gateway_url).max_frame_size(16 << 20);
+    let request = request.set_header("authorization", "Bearer the-link-token-of-this-test");
+    let (_, mut link) = request.connect().await.unwrap();
+    let lines: Vec<_> = CORPUS.lines().skip(2).collect();
+    let large = large_guild_create(300_000);
+    bridge.dispatch(format!("{}\n{{\"op\":0,\"t\":\"GUILD_CREATE\",\"d\":{large}}}", lines.join("\n"))).await;
+    let corpus = lines.iter().map(|line| split(&bytes::Bytes::from_static(line.as_bytes())).unwrap());
+    let mut expected: std::collections::VecDeque<_> = corpus.map(|one| (one.t.unwrap(), one.d)).collect();
+    expected.push_back(("GUILD_CREATE".to_owned(), large.into()));
+    let mut last: Option<u64> = None;
+    while let Some((t, d)) = expected.front() {
+        let frame =
+            actix_web::rt::time::timeout(bridge::PATIENCE, link.next()).await.unwrap().unwrap().unwrap();
+        let awc::ws::Frame::Text(text) = frame else { continue };
+        // The greeting is no event.
+        let Ok(Frame { id, data }) = serde_json::from_slice(&text) else { continue };
+        let seq: u64 = id.rsplit_once('-').unwrap().1.parse().unwrap();
+        assert!(last.is_none_or(|last| seq == last + 1), "{seq} after {last:?}");
+        last = Some(seq);
+        if data.event.starts_with("voice.") || data.event.starts_with("room.") {
+            continue;
+        }
+        assert_eq!((&data.event, data.payload.get().as_bytes()), (t, &d[..]));
+        expected.pop_front();
+    }
+    bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn a_large_event_crosses_the_whole_way() {
     let bridge = Bridge::start().await;
     let ada = bridge.sign_in("ada").await;
     let mut events = ada.stream("?events=A_LARGE_EVENT", None).await;

@@ -147,3 +147,18 @@ fn either_signal_stops_a_role_with_code_0_and_the_log_says_which() {
         }
     }
 }
+
+#[test]
+fn purge_removes_what_the_gateway_kept_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("checkpoint.json"), "{}").unwrap();
+    std::fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    let path = dir.path().to_str().unwrap();
+    let (code, printed, errors) = run(&["purge"], &[("GATEWAY_STATE_DIR", path)]);
+    assert_eq!((code, printed, &*errors), (Some(0), format!("1 files removed from {path}\n"), ""));
+    assert!(!dir.path().join("checkpoint.json").exists() && dir.path().join("notes.txt").exists());
+
+    let (code, _, errors) = run(&["purge"], &[("GATEWAY_STATE_DIR", "")]);
+    assert_eq!(code, Some(64));
+    assert!(errors.contains("nothing is kept on disk"), "{errors}");
+}
