@@ -340,6 +340,8 @@ impl LinkClient {
 
     /// The connection is over: fails what was asked, and lets Supervisor bring the actor back to `started`.
     fn dropped(&mut self, cause: &str, ctx: &mut Context<Self>) {
+        // A gateway that is still there reads why the socket ends; one that is not never will.
+        self.write(WsMessage::Close(None));
         if self.socket.take().is_some() {
             self.counters.disconnects += 1;
         }
