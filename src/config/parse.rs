@@ -7,6 +7,8 @@ use std::{
 use guildstream_actors::snowflake::GuildId;
 use url::{Host, Url};
 
+use crate::auth::session::MAX_GUILDS;
+
 type Parsed<T> = Result<T, String>;
 
 /// Intents by name, with their bits: <https://discord.com/developers/docs/events/gateway#list-of-intents>.
@@ -90,7 +92,11 @@ pub(super) fn guild_ids(text: &str) -> Parsed<Vec<GuildId>> {
         Ok(id) => Ok(id),
     };
     let ids: BTreeSet<GuildId> = items(text).map(id).collect::<Parsed<_>>()?;
-    if ids.is_empty() { Err("write at least one guild id".into()) } else { Ok(ids.into_iter().collect()) }
+    match ids.len() {
+        0 => Err("write at least one guild id".into()),
+        1..=MAX_GUILDS => Ok(ids.into_iter().collect()),
+        _ => Err(format!("write at most {MAX_GUILDS} guild ids: a session cookie has room for no more")),
+    }
 }
 
 /// An application's id, kept as text because only URLs carry it.
@@ -282,7 +288,8 @@ mod tests {
     #[test]
     fn guild_ids_are_distinct_and_never_empty() {
         assert_eq!(guild_ids("12, 7,12,").unwrap(), [GuildId(7), GuildId(12)]);
-        for bad in ["", ",", "0", "-1", "general", "1;2", "99999999999999999999999"] {
+        let many = (1..=MAX_GUILDS + 1).map(|id| id.to_string()).collect::<Vec<_>>().join(",");
+        for bad in ["", ",", "0", "-1", "general", "1;2", "99999999999999999999999", &many] {
             assert!(guild_ids(bad).is_err(), "{bad}");
         }
     }
