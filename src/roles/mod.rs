@@ -141,3 +141,49 @@ async fn step<T>(name: &str, step: impl Future<Output = T>) {
 async fn stop_server(server: ServerHandle) {
     step("HTTP server", server.stop(true)).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use actix::{Actor, Context, Handler, Message, Supervised, Supervisor};
+
+    use super::*;
+
+    struct Core;
+    impl Actor for Core {
+        type Context = Context<Self>;
+    }
+    impl Supervised for Core {}
+
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Panic;
+    impl Handler<Panic> for Core {
+        type Result = ();
+        fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+            panic!("a defect");
+        }
+    }
+
+    /// Supervisor brings back an actor that stopped, not one that panicked: the role has to notice.
+    #[actix_web::test]
+    async fn a_core_actor_that_panicked_ends_its_role_with_70() {
+        let (core, healthy) = (Supervisor::start(|_| Core), Core.start());
+        let failure = {
+            let (core, healthy) = (core.clone(), healthy.clone());
+            first_death(vec![
+                ("healthy", Box::new(move || healthy.connected())),
+                ("core", Box::new(move || core.connected())),
+            ])
+        };
+        core.do_send(Panic);
+        let role = RunningRole {
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            failure: Box::pin(failure),
+            stop: Box::pin(async {}),
+        };
+        let error = role.wait(std::future::pending::<()>()).await.unwrap_err();
+        assert!(matches!(error, RoleError::ActorDied("core")));
+        assert_eq!(error.exit_code(), 70);
+        assert!(healthy.connected());
+    }
+}
