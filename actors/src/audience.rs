@@ -91,6 +91,14 @@ impl ViewerAccess {
         self.guilds.get(&guild).is_some_and(|view| view.holds(channel, Permissions::NONE))
     }
 
+    /// What the viewer may do in a channel; `None` when they cannot view it.
+    #[must_use]
+    pub fn channel_permissions(&self, guild: GuildId, channel: ChannelId) -> Option<Permissions> {
+        let view = self.guilds.get(&guild)?;
+        let held = view.channels.get(&channel).copied();
+        held.or_else(|| view.permissions.contains(Permissions::ADMINISTRATOR).then_some(Permissions::ALL))
+    }
+
     /// The part of a snapshot that the viewer may see; `None` when they are not in the guild.
     #[must_use]
     pub fn filter(&self, snapshot: &VoiceSnapshot) -> Option<VoiceSnapshot> {
@@ -192,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_move_that_is_half_seen_is_told_as_a_leave_or_a_join() {
-        let moved = r#"{"guildId":"100","channelId":"202","previousChannelId":"201","userId":"3","username":"u\"3","avatar":null}"#;
+        let moved = r#"{"guildId":"100","channelId":"202","previousChannelId":"201","userId":"3","username":"u\"3","displayName":null,"avatar":null}"#;
         let table = [
             (
                 Transform::MovedToLeft,
@@ -202,7 +210,7 @@ mod tests {
             (
                 Transform::MovedToJoined,
                 VOICE_JOINED,
-                r#"{"guildId":"100","channelId":"202","userId":"3","username":"u\"3","avatar":null}"#,
+                r#"{"guildId":"100","channelId":"202","userId":"3","username":"u\"3","displayName":null,"avatar":null}"#,
             ),
         ];
         for (transform, event, expected) in table {

@@ -65,6 +65,9 @@ pub struct VoiceMember {
     pub user_id: UserId,
     /// Their account's name, where known.
     pub username: Option<String>,
+    /// What people see: the nickname in the guild, else the account's display name, else its name.
+    #[serde(default)]
+    pub display_name: Option<String>,
     /// The absolute address of their picture, where they have one.
     pub avatar: Option<String>,
     /// Muted by themselves.
@@ -93,6 +96,8 @@ struct Arrival {
     previous_channel_id: Option<ChannelId>,
     user_id: UserId,
     username: Option<String>,
+    #[serde(default)]
+    display_name: Option<String>,
     avatar: Option<String>,
 }
 
@@ -194,6 +199,7 @@ impl VoiceMember {
         Self {
             user_id,
             username: profile.username,
+            display_name: profile.display_name,
             avatar: profile.avatar,
             self_mute: flags.self_mute,
             self_deaf: flags.self_deaf,
@@ -213,13 +219,14 @@ impl Arrival {
         previous_channel_id: Option<ChannelId>,
         member: &VoiceMember,
     ) -> Self {
-        let VoiceMember { user_id, ref username, ref avatar, .. } = *member;
+        let VoiceMember { user_id, ref username, ref display_name, ref avatar, .. } = *member;
         Self {
             guild_id,
             channel_id,
             previous_channel_id,
             user_id,
             username: username.clone(),
+            display_name: display_name.clone(),
             avatar: avatar.clone(),
         }
     }

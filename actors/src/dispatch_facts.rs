@@ -6,7 +6,10 @@
 mod object;
 mod parts;
 
-use self::object::{Object, Text, nested, objects, read, texts};
+use self::{
+    object::{Object, Text, nested, objects, read, texts},
+    parts::image_url,
+};
 use crate::snowflake::{ChannelId, GuildId, RoleId, UserId};
 
 pub(crate) use self::parts::{
@@ -51,7 +54,7 @@ pub(crate) enum News<'a> {
     /// The bot left the guild.
     GuildGone,
     /// The guild's own settings.
-    GuildChanged { owner: UserId },
+    GuildChanged { owner: Option<UserId>, name: Option<String>, icon: Option<String> },
     /// A role as it is now.
     Role(RoleFacts),
     /// A role was deleted.
@@ -80,6 +83,9 @@ pub(crate) enum News<'a> {
 #[derive(Debug)]
 pub(crate) struct GuildFacts<'a> {
     pub(crate) owner: Option<UserId>,
+    pub(crate) name: Option<String>,
+    /// The address of its picture.
+    pub(crate) icon: Option<String>,
     pub(crate) roles: Vec<RoleFacts>,
     pub(crate) channels: Vec<ChannelFacts>,
     pub(crate) threads: Vec<ThreadFacts>,
@@ -128,7 +134,11 @@ impl<'a> News<'a> {
             }
             "GUILD_DELETE" if read(object.unavailable) != Some(true) => Some(Self::GuildGone),
             "GUILD_CREATE" | "GUILD_DELETE" => Some(Self::GuildUnavailable),
-            "GUILD_UPDATE" => read(object.owner_id).map(|owner| Self::GuildChanged { owner }),
+            "GUILD_UPDATE" => Some(Self::GuildChanged {
+                owner: read(object.owner_id),
+                name: read(object.name),
+                icon: icon_url(object),
+            }),
             "GUILD_ROLE_CREATE" | "GUILD_ROLE_UPDATE" => {
                 object.role.and_then(nested).and_then(|role| RoleFacts::read(&role)).map(Self::Role)
             }
@@ -159,6 +169,8 @@ impl<'a> GuildFacts<'a> {
     fn read(object: &Object<'a>) -> Self {
         Self {
             owner: read(object.owner_id),
+            name: read(object.name),
+            icon: icon_url(object),
             roles: objects(object.roles).filter_map(|role| RoleFacts::read(&role)).collect(),
             channels: objects(object.channels).filter_map(|channel| ChannelFacts::read(&channel)).collect(),
             threads: ThreadFacts::list(object),
@@ -166,6 +178,12 @@ impl<'a> GuildFacts<'a> {
             voice: objects(object.voice_states).filter_map(|state| VoiceFacts::read(&state)).collect(),
         }
     }
+}
+
+fn icon_url(guild: &Object<'_>) -> Option<String> {
+    let id: GuildId = read(guild.id)?;
+    let icon: String = read(guild.icon)?;
+    image_url("icons", id.0, &icon)
 }
 
 impl Place {

@@ -14,6 +14,7 @@ pub mod dispatch_facts;
 pub mod event_id;
 pub mod event_log;
 pub mod filter;
+pub mod guild_info;
 pub mod guild_model;
 pub mod link_client;
 pub mod link_frame;

@@ -26,8 +26,8 @@ macro_rules! keys {
 keys! {
     id flags guild_id channel_id parent_id owner_id role_id user_id
     user member role guilds roles channels threads members not_found voice_states unavailable
-    name position user_limit permission_overwrites permissions allow deny
-    username avatar communication_disabled_until
+    name icon position user_limit permission_overwrites permissions allow deny
+    username global_name nick avatar communication_disabled_until
     self_mute self_deaf mute deaf self_video self_stream suppress
 }
 

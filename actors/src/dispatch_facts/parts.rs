@@ -18,9 +18,10 @@ const PRIVATE_THREAD: u64 = 12;
 const OTHER_THREADS: [u64; 2] = [10, 11];
 
 /// A role and what it grants; nothing, when that can't be read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RoleFacts {
     pub(crate) id: RoleId,
+    pub(crate) name: Option<String>,
     pub(crate) permissions: Permissions,
 }
 
@@ -63,6 +64,7 @@ pub(crate) struct MemberFacts<'a> {
     pub(crate) roles: Vec<RoleId>,
     /// Unix seconds.
     pub(crate) timed_out_until: Option<i64>,
+    nick: Text<'a>,
     user_object: &'a RawValue,
 }
 
@@ -70,6 +72,8 @@ pub(crate) struct MemberFacts<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Profile {
     pub(crate) username: Option<String>,
+    /// The nickname in the guild, else the account's display name, else the username.
+    pub(crate) display_name: Option<String>,
     pub(crate) avatar: Option<String>,
 }
 
@@ -97,7 +101,11 @@ pub(crate) struct VoiceFlags {
 
 impl RoleFacts {
     pub(super) fn read(object: &Object<'_>) -> Option<Self> {
-        Some(Self { id: read(object.id)?, permissions: read(object.permissions).unwrap_or_default() })
+        Some(Self {
+            id: read(object.id)?,
+            name: read(object.name),
+            permissions: read(object.permissions).unwrap_or_default(),
+        })
     }
 }
 
@@ -165,6 +173,7 @@ impl<'a> MemberFacts<'a> {
             // All or nothing: a role left out could be the one that shuts its holder out of a channel.
             roles: read(object.roles)?,
             timed_out_until: until.and_then(|at| Timestamp::parse(&at).ok()).map(|at| at.unix_timestamp()),
+            nick: object.nick,
             user_object,
         })
     }
@@ -177,9 +186,11 @@ impl<'a> MemberFacts<'a> {
     pub(crate) fn profile(&self) -> Profile {
         let object = nested(self.user_object).unwrap_or_default();
         let avatar: Option<String> = read(object.avatar);
+        let username: Option<String> = read(object.username);
         Profile {
-            username: read(object.username),
-            avatar: avatar.and_then(|avatar| avatar_url(self.user, &avatar)),
+            display_name: read(self.nick).or_else(|| read(object.global_name)).or_else(|| username.clone()),
+            username,
+            avatar: avatar.and_then(|avatar| image_url("avatars", self.user.0, &avatar)),
         }
     }
 }
@@ -204,16 +215,15 @@ impl<'a> VoiceFacts<'a> {
     }
 }
 
-/// Where a user's picture is: Discord gives a [hash](https://docs.discord.com/developers/reference#image-formatting),
+/// Where a user's or a guild's picture is: Discord gives a [hash](https://docs.discord.com/developers/reference#image-formatting),
 /// which begins with `a_` when the picture moves; a server of another make may give an address.
-fn avatar_url(user: UserId, avatar: &str) -> Option<String> {
-    if avatar.starts_with("https://") || avatar.starts_with("http://") {
-        return Some(avatar.to_owned());
+pub(super) fn image_url(kind: &str, id: u64, image: &str) -> Option<String> {
+    if image.starts_with("https://") || image.starts_with("http://") {
+        return Some(image.to_owned());
     }
-    let is_hash =
-        !avatar.is_empty() && avatar.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let format = if avatar.starts_with("a_") { "gif" } else { "png" };
-    is_hash.then(|| format!("https://cdn.discordapp.com/avatars/{user}/{avatar}.{format}"))
+    let is_hash = !image.is_empty() && image.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let format = if image.starts_with("a_") { "gif" } else { "png" };
+    is_hash.then(|| format!("https://cdn.discordapp.com/{kind}/{id}/{image}.{format}"))
 }
 
 #[cfg(test)]
@@ -231,7 +241,23 @@ mod tests {
             ("", None),
         ];
         for (avatar, expected) in table {
-            assert_eq!(avatar_url(UserId(7), avatar).as_deref(), expected, "{avatar}");
+            assert_eq!(image_url("avatars", 7, avatar).as_deref(), expected, "{avatar}");
+        }
+    }
+
+    #[test]
+    fn people_are_shown_by_nickname_then_display_name_then_username() {
+        let table = [
+            (r#""nick":"Countess","user":{"id":"7","username":"ada","global_name":"Ada"}"#, Some("Countess")),
+            (r#""nick":null,"user":{"id":"7","username":"ada","global_name":"Ada"}"#, Some("Ada")),
+            (r#""user":{"id":"7","username":"ada","global_name":null}"#, Some("ada")),
+            (r#""nick":7,"user":{"id":"7","username":"ada"}"#, Some("ada")),
+            (r#""user":{"id":"7"}"#, None),
+        ];
+        for (fields, expected) in table {
+            let json = format!(r#"{{"roles":[],{fields}}}"#);
+            let profile = MemberFacts::parse(&json).unwrap().profile();
+            assert_eq!(profile.display_name.as_deref(), expected, "{fields}");
         }
     }
 }

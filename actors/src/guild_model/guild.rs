@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     derived::{Derived, ROOM_CREATED, ROOM_DELETED, VoiceChannel},
-    dispatch_facts::{ChannelFacts, GuildFacts, MemberFacts, OverwriteFacts, ThreadFacts},
+    dispatch_facts::{ChannelFacts, GuildFacts, MemberFacts, OverwriteFacts, RoleFacts, ThreadFacts},
+    guild_info::{ChannelInfo, GuildInfo, RoleInfo},
     permissions::{Overwrite, Permissions},
     snowflake::{ChannelId, GuildId, RoleId, UserId},
 };
@@ -30,7 +31,14 @@ const ROOM_KINDS: [u64; 2] = [2, 13];
 pub(super) struct Guild {
     pub(super) state: State,
     pub(super) owner: Option<UserId>,
+    #[serde(default)]
+    pub(super) name: Option<String>,
+    /// The address of its picture.
+    #[serde(default)]
+    pub(super) icon: Option<String>,
     pub(super) roles: HashMap<RoleId, Permissions>,
+    #[serde(default)]
+    pub(super) role_names: BTreeMap<RoleId, String>,
     pub(super) channels: BTreeMap<ChannelId, Channel>,
     pub(super) tombstones: VecDeque<(ChannelId, Channel)>,
     pub(super) threads: BTreeMap<ChannelId, Thread>,
@@ -87,12 +95,16 @@ impl Guild {
 
     /// Takes over the whole guild and derives what differs from what was known, unless its state was awaited.
     pub(super) fn load(&mut self, id: GuildId, facts: GuildFacts<'_>) -> Vec<Derived> {
+        let voice = Voice::load(&facts, &self.voice);
         let mut next = Self {
             state: State::Known,
             owner: facts.owner,
+            name: facts.name,
+            icon: facts.icon,
             roles: facts.roles.iter().map(|role| (role.id, role.permissions)).collect(),
+            role_names: facts.roles.into_iter().filter_map(|role| Some((role.id, role.name?))).collect(),
             tombstones: std::mem::take(&mut self.tombstones),
-            voice: Voice::load(&facts, &self.voice),
+            voice,
             ..Self::default()
         };
         for channel in facts.channels {
@@ -165,6 +177,28 @@ impl Guild {
         }
     }
 
+    /// A role as it is now.
+    pub(super) fn put_role(&mut self, role: RoleFacts) {
+        self.roles.insert(role.id, role.permissions);
+        match role.name {
+            Some(name) => self.role_names.insert(role.id, name),
+            None => self.role_names.remove(&role.id),
+        };
+    }
+
+    pub(super) fn remove_role(&mut self, role: RoleId) {
+        self.roles.remove(&role);
+        self.role_names.remove(&role);
+    }
+
+    /// What it is called and holds, channels in the order Discord shows them.
+    pub(super) fn info(&self, id: GuildId) -> GuildInfo {
+        let mut channels: Vec<_> = self.channels.iter().map(|(id, channel)| channel.info(*id)).collect();
+        channels.sort_by_key(|channel| (channel.position, channel.id));
+        let roles = self.role_names.iter().map(|(id, name)| RoleInfo { id: *id, name: name.clone() });
+        GuildInfo { id, name: self.name.clone(), icon: self.icon.clone(), channels, roles: roles.collect() }
+    }
+
     /// A member as they are now, roles and name.
     pub(super) fn learn_member(&mut self, facts: &MemberFacts<'_>) {
         self.hear(facts.user, Some(facts.into()));
@@ -209,6 +243,16 @@ impl Channel {
                 OverwriteFacts::Missing => before.and_then(|before| before.overwrites.clone()),
                 OverwriteFacts::Unreadable => None,
             },
+        }
+    }
+
+    fn info(&self, id: ChannelId) -> ChannelInfo {
+        ChannelInfo {
+            id,
+            name: self.name.clone(),
+            kind: self.kind,
+            parent_id: self.parent,
+            position: self.position,
         }
     }
 

@@ -20,6 +20,7 @@ use self::{
 use crate::{
     derived::{Derived, VoiceChannel, VoiceSnapshot},
     dispatch_facts::{Facts, MemberFacts, News},
+    guild_info::GuildInfo,
     snowflake::{ChannelId, GuildId, UserId},
 };
 
@@ -126,6 +127,12 @@ impl GuildModel {
         Some(VoiceSnapshot { guild_id, channels })
     }
 
+    /// What a guild is called and holds; `None` when nothing is known of it.
+    #[must_use]
+    pub fn info(&self, guild: GuildId) -> Option<GuildInfo> {
+        Some(self.known(guild)?.info(guild))
+    }
+
     /// Takes in a member that was looked up, as Discord's JSON of one. What events told is newer and stays.
     pub fn learn_member(&mut self, guild: GuildId, member_json: &str) {
         if let (Some(guild), Some(facts)) = (self.known_mut(guild), MemberFacts::parse(member_json))
@@ -162,13 +169,14 @@ impl GuildModel {
 fn apply_to(guild: &mut Guild, id: GuildId, news: News<'_>) -> Vec<Derived> {
     let mut derived = Vec::new();
     match news {
-        News::GuildChanged { owner } => guild.owner = Some(owner),
-        News::Role(role) => {
-            guild.roles.insert(role.id, role.permissions);
+        News::GuildChanged { owner, name, icon } => {
+            guild.owner = owner.or(guild.owner);
+            if name.is_some() {
+                (guild.name, guild.icon) = (name, icon);
+            }
         }
-        News::RoleGone(role) => {
-            guild.roles.remove(&role);
-        }
+        News::Role(role) => guild.put_role(role),
+        News::RoleGone(role) => guild.remove_role(role),
         News::Channel(channel) => derived.extend(guild.put_channel(id, channel)),
         News::ChannelGone(channel) => derived = guild.remove_channel(id, channel),
         News::Threads(threads) => guild.learn_threads(&threads),
@@ -260,12 +268,14 @@ mod tests {
         };
         assert_eq!(
             payload("VOICE_STATE_UPDATE", voice(3, Some(201))),
-            [r#"{"guildId":"100","channelId":"201","userId":"3","username":"u3","avatar":null}"#]
+            [
+                r#"{"guildId":"100","channelId":"201","userId":"3","username":"u3","displayName":"u3","avatar":null}"#
+            ]
         );
         assert_eq!(
             payload("VOICE_STATE_UPDATE", voice(3, Some(202))),
             [
-                r#"{"guildId":"100","channelId":"202","previousChannelId":"201","userId":"3","username":"u3","avatar":null}"#
+                r#"{"guildId":"100","channelId":"202","previousChannelId":"201","userId":"3","username":"u3","displayName":"u3","avatar":null}"#
             ]
         );
         assert_eq!(
@@ -276,6 +286,30 @@ mod tests {
         assert_eq!(payload("CHANNEL_CREATE", channel(204, 13, json!([]))), [room]);
         assert_eq!(payload("CHANNEL_DELETE", channel(204, 13, json!([]))), [room]);
         assert_eq!(payload("CHANNEL_CREATE", channel(103, 0, json!([]))), [""; 0]);
+    }
+
+    #[test]
+    fn a_guild_is_called_as_it_was_told_last() {
+        let mut model = model();
+        tell(
+            &mut model,
+            "GUILD_UPDATE",
+            &json!({"id": "100", "owner_id": "1", "name": "Den", "icon": "a_0f"}),
+        );
+        tell(&mut model, "GUILD_UPDATE", &json!({"id": "100", "features": []}));
+        tell(&mut model, "CHANNEL_DELETE", &channel(102, 0, json!([])));
+        let role = json!({"guild_id": "100", "role": {"id": "301", "name": "Staff", "permissions": "0"}});
+        tell(&mut model, "GUILD_ROLE_UPDATE", &role);
+        let info = model.info(GUILD).unwrap();
+        let icon = Some("https://cdn.discordapp.com/icons/100/a_0f.gif");
+        assert_eq!((info.name.as_deref(), info.icon.as_deref()), (Some("Den"), icon));
+        assert_eq!(info.channels.iter().map(|it| it.id.0).collect::<Vec<_>>(), [101, 201, 202, 203]);
+        let shape = json!({"id": "101", "name": "c101", "type": 0, "parentId": null, "position": 101});
+        assert_eq!(serde_json::to_value(&info.channels[0]).unwrap(), shape);
+        assert_eq!(serde_json::to_value(&info.roles).unwrap(), json!([{"id": "301", "name": "Staff"}]));
+        tell(&mut model, "GUILD_ROLE_DELETE", &json!({"guild_id": "100", "role_id": "301"}));
+        assert_eq!(model.info(GUILD).unwrap().roles, []);
+        assert_eq!(model.info(GuildId(5)), None);
     }
 
     #[test]
@@ -417,7 +451,7 @@ mod tests {
         tell(&mut model, "VOICE_STATE_UPDATE", &voice(3, Some(201)));
         let snapshot = serde_json::to_value(model.voice_snapshot(GUILD).unwrap()).unwrap();
         let member = json!({
-            "userId": "3", "username": "u3", "avatar": null, "selfMute": false, "selfDeaf": false, "mute": false,
+            "userId": "3", "username": "u3", "displayName": "u3", "avatar": null, "selfMute": false, "selfDeaf": false, "mute": false,
             "deaf": false, "selfVideo": false, "selfStream": false, "suppress": false,
         });
         assert_eq!(snapshot["guildId"], "100");

@@ -79,7 +79,7 @@ impl Guild {
     /// Whose access `news` changes. Kept narrow, because streams are held up while access is asked again.
     fn changes(&self, news: &News<'_>) -> Option<AccessChange> {
         let users: Vec<UserId> = match news {
-            News::GuildChanged { owner } if self.owner != Some(*owner) => {
+            News::GuildChanged { owner: Some(owner), .. } if self.owner != Some(*owner) => {
                 self.owner.into_iter().chain([*owner]).collect()
             }
             // Nobody holds a role yet that was only just created.

@@ -92,8 +92,9 @@ impl Voice {
     /// A member has another name now, perhaps.
     pub(super) fn rename(&mut self, facts: &MemberFacts<'_>) {
         if let Some(seat) = self.seats.get_mut(&facts.user) {
-            let Profile { username, avatar } = facts.profile();
+            let Profile { username, display_name, avatar } = facts.profile();
             seat.member.username = username;
+            seat.member.display_name = display_name;
             seat.member.avatar = avatar;
         }
     }
@@ -130,6 +131,7 @@ impl Voice {
     fn profile_of(&self, user: UserId) -> Profile {
         self.seats.get(&user).map_or_else(Profile::default, |seat| Profile {
             username: seat.member.username.clone(),
+            display_name: seat.member.display_name.clone(),
             avatar: seat.member.avatar.clone(),
         })
     }
