@@ -421,6 +421,7 @@ async fn the_description_names_every_route_and_is_not_empty_talk() {
     }
     routes.sort();
     let expected = [
+        "get /api/guilds",
         "get /api/session",
         "get /api/status",
         "get /api/stream",

@@ -20,6 +20,8 @@ use crate::{
     shard_runner::{Dispatch, Position, Runner, SessionStartLimit, ShardEvent, ShardSettings},
 };
 
+/// There is one shard.
+const SHARD: u32 = 0;
 /// How long a stop may take before the socket is simply dropped.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -32,7 +34,8 @@ pub struct DiscordShard {
     faults: mpsc::UnboundedSender<String>,
     stop: Option<watch::Sender<bool>>,
     stopped: Option<oneshot::Sender<()>>,
-    state: ShardState,
+    /// Who may watch it is decided by the role.
+    state: watch::Sender<ShardState>,
     crashes: u32,
 }
 
@@ -87,7 +90,47 @@ pub struct ShardState {
     pub session_start_limit: Option<SessionStartLimit>,
 }
 
+impl Stage {
+    /// Its name alone, as the status shows it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Connecting { .. } => "connecting",
+            Self::Identifying => "identifying",
+            Self::Live => "live",
+            Self::Waiting { .. } => "waiting",
+            Self::Fatal { .. } => "fatal",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 impl ShardState {
+    /// Takes in what the runner tells, dispatches apart.
+    fn follow(&mut self, event: ShardEvent) {
+        match event {
+            ShardEvent::Connecting { attempt } => self.stage = Stage::Connecting { attempt },
+            ShardEvent::Connected => self.stage = Stage::Identifying,
+            ShardEvent::Live { resumed } => {
+                *(if resumed { &mut self.resumes } else { &mut self.identifies }) += 1;
+                self.stage = Stage::Live;
+            }
+            ShardEvent::Waiting { attempt, delay, cause } => {
+                let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                self.disconnects += 1;
+                self.stage = Stage::Waiting { attempt, delay_ms, cause };
+            }
+            ShardEvent::Undecodable(_) => self.undecodable += 1,
+            ShardEvent::Latency(latency) => {
+                self.latency_ms = Some(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX));
+            }
+            ShardEvent::StartLimit(limit) => self.session_start_limit = Some(limit),
+            ShardEvent::Fatal(reason) => self.stage = Stage::Fatal { reason },
+            ShardEvent::Dispatch(_) => {}
+        }
+    }
+
     /// Whether Discord's events are coming in.
     ///
     /// # Errors
@@ -147,8 +190,18 @@ impl DiscordShard {
         publish: Recipient<Publish>,
         faults: mpsc::UnboundedSender<String>,
     ) -> Self {
-        let state = ShardState::default();
+        let state = watch::Sender::default();
         Self { settings, position, publish, faults, stop: None, stopped: None, state, crashes: 0 }
+    }
+
+    /// The same, with its state where others can see it.
+    #[must_use]
+    pub fn with_state(self, state: watch::Sender<ShardState>) -> Self {
+        Self { state, ..self }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state.borrow().stage, Stage::Fatal { .. } | Stage::Stopped)
     }
 
     fn run(&mut self, ctx: &mut Context<Self>) {
@@ -161,10 +214,12 @@ impl DiscordShard {
 
     fn publish(&mut self, dispatch: Dispatch, ctx: &mut Context<Self>) {
         debug!("[Gateway Service] Discord event: {}", dispatch.t);
-        self.state.dispatches += 1;
-        self.state.last_seq = Some(dispatch.position.seq);
+        self.state.send_modify(|state| {
+            state.dispatches += 1;
+            state.last_seq = Some(dispatch.position.seq);
+        });
         self.position = Some(dispatch.position.clone());
-        let publish = Publish { shard: self.state.id, dispatch };
+        let publish = Publish { shard: SHARD, dispatch };
         match self.publish.try_send(publish) {
             Ok(()) => {}
             Err(SendError::Full(publish)) => {
@@ -186,7 +241,7 @@ impl Actor for DiscordShard {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if !matches!(self.state.stage, Stage::Fatal { .. } | Stage::Stopped) {
+        if !self.is_over() {
             self.run(ctx);
         }
     }
@@ -197,48 +252,38 @@ impl Supervised for DiscordShard {}
 impl StreamHandler<ShardEvent> for DiscordShard {
     fn handle(&mut self, event: ShardEvent, ctx: &mut Self::Context) {
         match event {
-            ShardEvent::Connecting { attempt } => self.state.stage = Stage::Connecting { attempt },
-            ShardEvent::Connected => self.state.stage = Stage::Identifying,
+            ShardEvent::Dispatch(dispatch) => return self.publish(dispatch, ctx),
             ShardEvent::Live { resumed } => {
-                let (count, how) = match resumed {
-                    true => (&mut self.state.resumes, "resumed its Discord session"),
-                    false => (&mut self.state.identifies, "began a Discord session"),
-                };
-                *count += 1;
+                let how = if resumed { "resumed its Discord session" } else { "began a Discord session" };
+                info!("[Gateway Service] Shard {SHARD} {how}");
                 self.crashes = 0;
-                self.state.stage = Stage::Live;
-                info!("[Gateway Service] Shard {} {how}", self.state.id);
             }
-            ShardEvent::Waiting { attempt, delay, cause } => {
-                let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            ShardEvent::Waiting { attempt, delay, ref cause } => {
+                let delay_ms = delay.as_millis();
                 warn!(
                     "[Gateway Service] Disconnected from Discord: {cause}; attempt {attempt} in {delay_ms} ms"
                 );
-                self.state.disconnects += 1;
-                self.state.stage = Stage::Waiting { attempt, delay_ms, cause };
             }
-            ShardEvent::Dispatch(dispatch) => self.publish(dispatch, ctx),
-            ShardEvent::Undecodable(why) => {
-                self.state.undecodable += 1;
+            ShardEvent::Undecodable(ref why) => {
                 warn!("[Gateway Service] Ignored a frame from Discord: {why}");
             }
-            ShardEvent::Latency(latency) => {
-                self.state.latency_ms = Some(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX));
-            }
-            ShardEvent::StartLimit(limit) => self.state.session_start_limit = Some(limit),
-            ShardEvent::Fatal(reason) => {
+            ShardEvent::Fatal(ref reason) => {
                 error!("[Gateway Service] {reason}");
                 let _ = self.faults.send(reason.clone());
-                self.state.stage = Stage::Fatal { reason };
             }
+            ShardEvent::Connecting { .. }
+            | ShardEvent::Connected
+            | ShardEvent::Latency(_)
+            | ShardEvent::StartLimit(_) => {}
         }
+        self.state.send_modify(|state| state.follow(event));
     }
 
     fn finished(&mut self, ctx: &mut Self::Context) {
         if let Some(stopped) = self.stopped.take() {
-            self.state.stage = Stage::Stopped;
+            self.state.send_modify(|state| state.stage = Stage::Stopped);
             let _ = stopped.send(());
-        } else if !matches!(self.state.stage, Stage::Fatal { .. } | Stage::Stopped) {
+        } else if !self.is_over() {
             // The runner panicked: a defect, but the next connection may not meet it.
             self.crashes += 1;
             let delay = RestartPolicy::discord().delay(self.crashes).unwrap_or_default();
@@ -246,7 +291,7 @@ impl StreamHandler<ShardEvent> for DiscordShard {
                 "[Gateway Service] The Discord connection crashed; trying again in {} ms",
                 delay.as_millis()
             );
-            self.state.disconnects += 1;
+            self.state.send_modify(|state| state.disconnects += 1);
             ctx.run_later(delay, Self::run);
         }
     }
@@ -256,7 +301,7 @@ impl Handler<Snapshot> for DiscordShard {
     type Result = MessageResult<Snapshot>;
 
     fn handle(&mut self, _: Snapshot, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.state.clone())
+        MessageResult(self.state.borrow().clone())
     }
 }
 

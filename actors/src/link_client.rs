@@ -201,6 +201,9 @@ pub struct LinkClientState {
     pub last_event_id: Option<EventId>,
     /// Milliseconds since the Unix epoch when it came.
     pub last_event_at: Option<u64>,
+    /// Whether the gateway answers questions: not one that knows only the first protocol.
+    #[serde(skip)]
+    pub answers: bool,
     #[serde(skip)]
     counters: Counters,
 }
@@ -705,6 +708,7 @@ impl Handler<Snapshot> for LinkClient {
             next_attempt_in_ms: wait.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)),
             last_event_id: self.position,
             last_event_at: self.last_event_at,
+            answers: self.state == LinkState::Live && self.minted.is_none(),
             counters: self.counters.clone(),
         })
     }

@@ -19,9 +19,11 @@ use log::{debug, error, info, warn};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serenity::http::Http;
+use tokio::sync::watch;
 
 use crate::{
     commands::Commands,
+    discord_shard::ShardState,
     dispatch_facts::Facts,
     event_id::{Epoch, EventId},
     event_log::{EventLog, Restored},
@@ -30,7 +32,7 @@ use crate::{
     link_session::{CloseSocket, SendFrame},
     metric::Metric,
     outbox::{Gauge, Outbox, Refused},
-    questions::{self, Lookup, Question},
+    questions::{self, Known, Lookup, Question},
     ring::{Ring, RingLimits},
     scope::Scope,
     shard_runner::{Dispatch, Position, now_ms},
@@ -65,6 +67,8 @@ pub struct LinkServer {
     /// `None`: a restart begins anew.
     log: Option<EventLog>,
     model: GuildModel,
+    /// For the question of how Discord is; nothing here depends on it.
+    shard: Option<watch::Receiver<ShardState>>,
     /// The last position published, to recognise repeats after a resume.
     position: Option<Position>,
     links: BTreeMap<LinkId, Link>,
@@ -253,6 +257,7 @@ impl LinkServer {
             epoch: Epoch::random(),
             log: None,
             model: GuildModel::default(),
+            shard: None,
             position: None,
             links: BTreeMap::new(),
             next_link: 1,
@@ -270,6 +275,12 @@ impl LinkServer {
             self.position = Some(position);
         }
         self
+    }
+
+    /// The same, able to say where the connection to Discord stands.
+    #[must_use]
+    pub fn with_shard(self, shard: watch::Receiver<ShardState>) -> Self {
+        Self { shard: Some(shard), ..self }
     }
 
     fn id(&self, seq: u64) -> EventId {
@@ -391,15 +402,25 @@ impl LinkServer {
     ) {
         let lookups: BTreeSet<Lookup> = question.lookups(&self.model, &self.settings.guilds);
         if lookups.is_empty() {
-            let answer = question.answer(&self.model, self.position.is_some(), &self.settings.guilds);
-            return self.answer(link, request_id.as_deref(), answer);
+            return self.answer(link, request_id.as_deref(), Ok(self.answer_to(&question)));
         }
         let found = questions::look_up(Arc::clone(&self.settings.http), lookups);
         ctx.spawn(found.into_actor(self).map(move |found, server, _| {
             server.learn(found);
-            let answer = question.answer(&server.model, server.position.is_some(), &server.settings.guilds);
-            server.answer(link, request_id.as_deref(), answer);
+            server.answer(link, request_id.as_deref(), Ok(server.answer_to(&question)));
         }));
+    }
+}
+
+impl LinkServer {
+    fn answer_to(&self, question: &Question) -> Box<RawValue> {
+        let shard = self.shard.as_ref().map(watch::Receiver::borrow);
+        question.answer(&Known {
+            model: &self.model,
+            session: self.position.is_some(),
+            guilds: &self.settings.guilds,
+            shard: shard.as_deref(),
+        })
     }
 }
 

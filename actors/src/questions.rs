@@ -1,5 +1,5 @@
-//! What a web role may ask over the link: `voice_snapshot` and `viewer`. Answered from the guild model, after members
-//! it has never seen were looked up at Discord.
+//! What a web role may ask over the link: `voice_snapshot`, `viewer`, `guild` and `status`. Answered from the guild model,
+//! after members it has never seen were looked up at Discord, and from what the shard says of itself.
 
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
@@ -11,6 +11,8 @@ use serenity::http::{Http, HttpError, LightMethod, Request, Route};
 use crate::{
     audience::GuildAccess,
     derived::VoiceSnapshot,
+    discord_shard::ShardState,
+    guild_info::GuildInfo,
     guild_model::{GuildModel, Membership},
     link_frame::{Command, Refusal, raw},
     snowflake::{GuildId, UserId},
@@ -28,6 +30,10 @@ pub enum Question {
     VoiceSnapshot,
     /// What these users can see.
     Viewer(Vec<UserId>),
+    /// What guilds are called and hold.
+    Guild,
+    /// Where the connection to Discord stands.
+    Status,
 }
 
 /// The answer to `voice_snapshot`: all guilds the gateway is configured for and knows.
@@ -41,11 +47,55 @@ pub struct VoiceSnapshots {
     pub pending: Vec<GuildId>,
 }
 
+/// The answer to `guild`: all guilds the gateway is configured for and knows.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Guilds {
+    /// One for each guild.
+    pub guilds: Vec<GuildInfo>,
+    /// Guilds that Discord has announced and not sent yet: ask again soon.
+    #[serde(default)]
+    pub pending: Vec<GuildId>,
+}
+
+/// The answer to `status`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Null when nobody told the LinkServer.
+    pub discord: Option<DiscordStatus>,
+}
+
 /// The answer to `viewer`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Viewers {
     /// One for each user asked about.
     pub viewers: Vec<Viewer>,
+}
+
+/// The connection to Discord, as everyone may know it: causes and reasons are for the operator alone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DiscordStatus {
+    /// `starting`, `connecting`, `identifying`, `live`, `waiting`, `fatal` or `stopped`.
+    pub state: String,
+    /// Its shards.
+    pub shards: Vec<ShardStatus>,
+}
+
+/// One shard.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardStatus {
+    /// Its number.
+    pub id: u32,
+    /// The same words.
+    pub state: String,
+    /// Sessions that went on.
+    pub resumes: u64,
+    /// Sessions that began.
+    pub identifies: u64,
+    /// Heartbeat to acknowledgement, in milliseconds.
+    pub latency_ms: Option<u64>,
+    /// The last sequence number.
+    pub last_seq: Option<u64>,
 }
 
 /// What one user can see.
@@ -76,6 +126,19 @@ pub struct Lookup {
     pub user: UserId,
 }
 
+/// What answers are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The guilds.
+    pub model: &'a GuildModel,
+    /// Whether there ever was a Discord session.
+    pub session: bool,
+    /// Those that are answered for.
+    pub guilds: &'a [GuildId],
+    /// The shard, if it can be seen.
+    pub shard: Option<&'a ShardState>,
+}
+
 impl Question {
     /// The question in a command, if it is one.
     #[must_use]
@@ -83,6 +146,8 @@ impl Question {
         match command.command.as_str() {
             "voice_snapshot" => Some(Ok(Self::VoiceSnapshot)),
             "viewer" => Some(viewer(&command.payload)),
+            "guild" => Some(Ok(Self::Guild)),
+            "status" => Some(Ok(Self::Status)),
             _ => None,
         }
     }
@@ -97,27 +162,42 @@ impl Question {
         pairs.filter(|pair| matches!(model.access(pair.guild, pair.user, now), Membership::Unseen)).collect()
     }
 
-    /// The answer as the model has it. Before a session every guild is one that Discord has yet to send.
-    ///
-    /// # Errors
-    ///
-    /// None today; the shape is that of every command.
-    pub fn answer(
-        &self,
-        model: &GuildModel,
-        session: bool,
-        guilds: &[GuildId],
-    ) -> Result<Box<RawValue>, Refusal> {
-        Ok(match self {
+    /// The answer as it is now.
+    #[must_use]
+    pub fn answer(&self, known: &Known<'_>) -> Box<RawValue> {
+        let Known { model, guilds, .. } = known;
+        match self {
             Self::VoiceSnapshot => raw(&VoiceSnapshots {
                 guilds: guilds.iter().filter_map(|guild| model.voice_snapshot(*guild)).collect(),
-                pending: guilds.iter().copied().filter(|guild| !session || model.pending(*guild)).collect(),
+                pending: known.pending(),
             }),
             Self::Viewer(users) => {
                 let viewers = users.iter().map(|user| access(model, guilds, *user)).collect();
                 raw(&Viewers { viewers })
             }
-        })
+            Self::Guild => raw(&Guilds {
+                guilds: guilds.iter().filter_map(|guild| model.info(*guild)).collect(),
+                pending: known.pending(),
+            }),
+            Self::Status => raw(&Status { discord: known.shard.map(DiscordStatus::of) }),
+        }
+    }
+}
+
+impl Known<'_> {
+    /// Before a session every guild is one that Discord has yet to send.
+    fn pending(&self) -> Vec<GuildId> {
+        let is_awaited = |guild: &GuildId| !self.session || self.model.pending(*guild);
+        self.guilds.iter().copied().filter(is_awaited).collect()
+    }
+}
+
+impl DiscordStatus {
+    fn of(shard: &ShardState) -> Self {
+        let state = shard.stage.name().to_owned();
+        let &ShardState { id, resumes, identifies, latency_ms, last_seq, .. } = shard;
+        let shard = ShardStatus { id, state: state.clone(), resumes, identifies, latency_ms, last_seq };
+        Self { state, shards: vec![shard] }
     }
 }
 

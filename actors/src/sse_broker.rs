@@ -2,6 +2,7 @@
 //! one SseSession per stream, with what its viewer may see. A stream whose queue is full or whose socket stands still
 //! is ended; the browser comes back with its position. Not supervised: its end ends the role.
 
+mod directory;
 mod feed;
 mod stream;
 mod viewers;
@@ -14,20 +15,23 @@ use std::{
 
 use actix::{
     Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, MessageResult, Recipient,
-    WrapFuture as _,
+    ResponseFuture, WrapFuture as _,
 };
 use bytes::Bytes;
 use log::{debug, info, warn};
 use serde::Serialize;
 
 use self::{
+    directory::Directory,
     feed::{Arrival, Feed, Snapshots},
     stream::{End, Resume, Stream},
     viewers::Viewers,
 };
 use crate::{
+    audience::ViewerAccess,
     event_id::EventId,
     filter::Filter,
+    guild_info::GuildInfo,
     link_client::{Answer, CommandError, SendCommand},
     link_frame::raw,
     metric::Metric,
@@ -223,6 +227,23 @@ pub struct GuildPermissions {
     pub user: UserId,
 }
 
+/// Asks for the guilds and what a user may see of them, as of the newest event; asks the gateway when it is not known.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<VisibleGuilds>")]
+pub struct GuildsOf {
+    /// Who.
+    pub user: UserId,
+}
+
+/// The answer to [`GuildsOf`]: all configured guilds, of which no more may be shown than `access` allows.
+#[derive(Debug)]
+pub struct VisibleGuilds {
+    /// The guilds, with channels that the user may not see.
+    pub guilds: Arc<[GuildInfo]>,
+    /// What the user may see.
+    pub access: ViewerAccess,
+}
+
 /// Ends all streams, spread over `grace`; each browser is told to come back.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -306,6 +327,7 @@ impl SseBroker {
                 target: 0,
                 answers: false,
                 viewers: Viewers::default(),
+                directory: Directory::default(),
                 snapshot: None,
                 snapshot_wanted: false,
                 counters: Counters::default(),
@@ -383,12 +405,17 @@ impl SseBroker {
     }
 
     fn ask_what_is_wanted(&mut self, ctx: &mut Context<Self>) {
+        self.tell_guilds();
         let Some(ask) = self.ask.clone() else { return };
         if self.feed.snapshot_wanted && !self.asking_snapshot {
             self.feed.snapshot_wanted = false;
             self.asking_snapshot = true;
             let asked = ask.send(question("voice_snapshot", &serde_json::json!({}))).into_actor(self);
             ctx.spawn(asked.map(|answer, broker, ctx| broker.snapshot_answered(answer.ok(), ctx)));
+        }
+        if self.feed.directory.take_wanted() {
+            let asked = ask.send(question("guild", &serde_json::json!({}))).into_actor(self);
+            ctx.spawn(asked.map(|answer, broker, ctx| broker.guilds_answered(answer.ok(), ctx)));
         }
         while self.feed.viewers.has_wanted() {
             let users = self.feed.viewers.take_wanted(VIEWERS_AT_ONCE);
@@ -417,6 +444,35 @@ impl SseBroker {
             _ => {
                 ctx.run_later(ASK_AGAIN, Self::step_all);
             }
+        }
+    }
+
+    /// Tells those who wait what guilds are called, or that it cannot be said.
+    fn tell_guilds(&mut self) {
+        let Feed { directory, viewers, epoch, ring, .. } = &mut self.feed;
+        if let Some(epoch) = *epoch {
+            directory.tell(viewers, epoch, ring.last());
+        }
+        if self.ask.is_none() {
+            directory.give_up();
+        }
+    }
+
+    fn guilds_answered(&mut self, answer: Option<Result<Answer, CommandError>>, ctx: &mut Context<Self>) {
+        let parsed = match answer {
+            Some(Ok(Answer { id: Some(id), data, .. })) => {
+                serde_json::from_str::<questions::Guilds>(data.get()).map(|answer| (answer, id)).ok()
+            }
+            _ => None,
+        };
+        let whole =
+            parsed.filter(|(answer, id)| answer.pending.is_empty() && Some(id.epoch) == self.feed.epoch);
+        let again = whole.is_none();
+        self.feed.directory.answered(whole.map(|(answer, id)| (answer.guilds, id)));
+        if again {
+            ctx.run_later(ASK_AGAIN, Self::ask_what_is_wanted);
+        } else {
+            self.ask_what_is_wanted(ctx);
         }
     }
 
@@ -521,7 +577,7 @@ impl Handler<LinkStateChanged> for SseBroker {
             LinkStateChanged::Down => {
                 self.ask = None;
                 self.down_since.get_or_insert_with(Instant::now);
-                return;
+                return self.tell_guilds();
             }
             LinkStateChanged::Live(uplink) => uplink,
         };
@@ -638,6 +694,20 @@ impl Handler<GuildPermissions> for SseBroker {
         });
         self.ask_what_is_wanted(ctx);
         MessageResult(held)
+    }
+}
+
+impl Handler<GuildsOf> for SseBroker {
+    type Result = ResponseFuture<Option<VisibleGuilds>>;
+
+    fn handle(&mut self, GuildsOf { user }: GuildsOf, ctx: &mut Self::Context) -> Self::Result {
+        let ttl = self.feed.settings.viewer_ttl;
+        if self.down_since.is_some_and(|since| since.elapsed() > ttl) {
+            return Box::pin(async { None });
+        }
+        let told = self.feed.directory.wait(user);
+        self.ask_what_is_wanted(ctx);
+        Box::pin(async { told.await.ok() })
     }
 }
 

@@ -7,6 +7,7 @@ pub mod counters;
 pub mod error;
 pub mod gateway;
 pub mod gateway_control;
+pub mod guilds;
 pub mod health;
 pub mod link;
 pub mod metrics;

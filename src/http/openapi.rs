@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-use super::{commands, gateway_control, health, session, sign_in, status, stream};
+use super::{commands, gateway_control, guilds, health, session, sign_in, status, stream};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,6 +18,7 @@ use super::{commands, gateway_control, health, session, sign_in, status, stream}
         stream::open,
         status::web,
         session::show,
+        guilds::list,
         commands::send,
         gateway_control::connect,
         gateway_control::disconnect,

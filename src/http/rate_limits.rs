@@ -27,6 +27,8 @@ pub struct RateLimits {
     pub sign_in: RateLimit,
     /// Streams opened, by user.
     pub stream: RateLimit,
+    /// What a page asks when it opens, by user.
+    pub page: RateLimit,
     /// Commands and link control, by user.
     pub command: RateLimit,
 }
@@ -42,6 +44,7 @@ impl RateLimits {
             // A sign-in has two or three steps, and a school or an office has one address.
             sign_in: RateLimit::new(60, Duration::from_secs(1)),
             stream: RateLimit::new(streams, Duration::from_secs(30) / streams),
+            page: RateLimit::new(60, Duration::from_millis(500)),
             // Discord's own pace for messages in a channel is 5 in 5 s.
             command: RateLimit::new(10, Duration::from_secs(1)),
         }

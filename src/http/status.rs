@@ -1,13 +1,26 @@
 //! `GET /api/status`: what the role is doing, for people and for the page. It holds no secrets and no user data.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use actix::{Addr, clock::timeout};
 use actix_web::{HttpResponse, web};
-use guildstream_actors::{discord_shard, link_client, link_server, shard_runner, sse_broker};
+use guildstream_actors::{
+    discord_shard,
+    link_client::{self, LinkClient, SendCommand},
+    link_frame::raw,
+    link_server, questions, shard_runner, sse_broker,
+};
 use serde::Serialize;
+use serde_json::json;
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use super::{ask, gateway::GatewayState, web::WebState};
+
+/// How long an answer serves everybody.
+const GLANCE_LASTS: Duration = Duration::from_secs(1);
+/// A gateway that is well answers in a millisecond.
+const GLANCE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What both roles say of themselves.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,6 +47,10 @@ pub(super) struct WebStatus {
     /// Null while the actor does not answer.
     #[schema(value_type = Option<StreamsStatus>)]
     sse: Option<sse_broker::BrokerState>,
+    /// The gateway's connection to Discord, at most a second ago. Null while the link is down, and with a gateway of
+    /// another make.
+    #[schema(value_type = Option<DiscordSchema>)]
+    discord: Option<questions::DiscordStatus>,
 }
 
 /// How the link client's own state reads as JSON, for the API's description; a test compares the two.
@@ -70,6 +87,39 @@ struct StreamsStatus {
     resyncs: u64,
 }
 
+/// The same for what the gateway says of Discord.
+#[derive(ToSchema)]
+#[schema(as = DiscordStatus)]
+#[allow(dead_code)]
+struct DiscordSchema {
+    /// `starting`, `connecting`, `identifying`, `live`, `waiting`, `fatal` or `stopped`.
+    state: String,
+    shards: Vec<ShardSchema>,
+}
+
+#[derive(ToSchema)]
+#[schema(as = ShardStatus, rename_all = "camelCase")]
+#[allow(dead_code)]
+struct ShardSchema {
+    id: u32,
+    /// The same words.
+    state: String,
+    /// Sessions that went on.
+    resumes: u64,
+    /// Sessions that began.
+    identifies: u64,
+    /// Heartbeat to acknowledgement, in milliseconds.
+    #[schema(required)]
+    latency_ms: Option<u64>,
+    /// The last sequence number.
+    #[schema(required)]
+    last_seq: Option<u64>,
+}
+
+/// The last answer to the link's `status` question, for all who ask in the same second: anybody may ask.
+#[derive(Debug, Default)]
+pub struct DiscordGlance(Mutex<Option<(Instant, Option<questions::DiscordStatus>)>>);
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct GatewayStatus {
@@ -105,9 +155,38 @@ pub(super) async fn web(state: web::Data<WebState>) -> HttpResponse {
         role: Role::new("web", state.started),
         connected: link.as_ref().is_some_and(link_client::LinkClientState::connected),
         reconnect_attempts: link.as_ref().map_or(0, link_client::LinkClientState::reconnect_attempts),
+        discord: match &link {
+            Some(link) if link.answers => state.discord.get(&state.link).await,
+            _ => None,
+        },
         link,
         sse,
     })
+}
+
+impl DiscordGlance {
+    async fn get(&self, link: &Addr<LinkClient>) -> Option<questions::DiscordStatus> {
+        // Held while the gateway is asked, so that it is asked once.
+        let mut last = self.0.lock().await;
+        if let Some((at, status)) = &*last
+            && at.elapsed() < GLANCE_LASTS
+        {
+            return status.clone();
+        }
+        let question = SendCommand {
+            command: "status".to_owned(),
+            payload: raw(&json!({})),
+            actor: None,
+            request_id: None,
+        };
+        let status = match timeout(GLANCE_TIMEOUT, link.send(question)).await {
+            Ok(Ok(Ok(answer))) => serde_json::from_str::<questions::Status>(answer.data.get()).ok(),
+            _ => None,
+        };
+        let status = status.and_then(|status| status.discord);
+        *last = Some((Instant::now(), status.clone()));
+        status
+    }
 }
 
 pub(super) async fn gateway(state: web::Data<GatewayState>) -> HttpResponse {

@@ -17,11 +17,13 @@ use super::{
     commands,
     counters::{self, Counters},
     error::ApiError,
-    gateway_control, get, get_stream, health, metrics, not_found, openapi, origin, page, post,
+    gateway_control, get, get_stream, guilds, health, metrics, not_found, openapi, origin, page, post,
     rate_limits::RateLimits,
     refusals,
     security_headers::security_headers,
-    session, sign_in, status, stream,
+    session, sign_in,
+    status::{self, DiscordGlance},
+    stream,
 };
 use crate::{
     auth::{
@@ -46,6 +48,8 @@ pub struct WebState {
     pub rates: RateLimits,
     /// When the role started.
     pub started: Instant,
+    /// How the gateway's own connection is.
+    pub discord: DiscordGlance,
     counters: web::Data<Counters>,
     sessions: web::Data<Sessions>,
     follower: JoinHandle<()>,
@@ -83,6 +87,7 @@ impl WebState {
             rates: RateLimits::new(config.sse_max_sessions_per_user),
             counters: web::Data::new(Counters::new()),
             started: Instant::now(),
+            discord: DiscordGlance::default(),
             broker,
             link,
             config,
@@ -131,6 +136,7 @@ pub fn configure(state: web::Data<WebState>) -> impl FnOnce(&mut ServiceConfig) 
             .service(get_stream("/stream", stream::open))
             .service(get("/status", status::web))
             .service(get("/session", session::show))
+            .service(get("/guilds", guilds::list))
             .service(get("/openapi.json", openapi::show))
             .service(post("/commands", commands::send).wrap(from_fn(origin::own_pages_only)))
             .service(post("/gateway/connect", gateway_control::connect).wrap(from_fn(origin::own_pages_only)))

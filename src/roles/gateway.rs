@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use actix::Supervisor;
 use actix_web::{App, HttpServer, web};
 use guildstream_actors::{
-    discord_shard::{self, DiscordShard},
+    discord_shard::{self, DiscordShard, ShardState},
     event_log::EventLog,
     link_server::{self, LinkServer, LinkServerSettings},
     ring::RingLimits,
@@ -14,7 +14,7 @@ use guildstream_actors::{
 use log::info;
 use secrecy::ExposeSecret as _;
 use serenity::http::HttpBuilder;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{RoleError, RunningRole, bind, first_death, step, stop_server, tune};
 use crate::{
@@ -48,15 +48,21 @@ pub async fn start(config: GatewayConfig) -> Result<RunningRole, RoleError> {
         None => (None, None),
     };
     let position = restored.as_ref().map(|restored| restored.position.clone());
-    let links = Supervisor::start(move |_| match log {
-        Some(log) => LinkServer::new(settings).with_log(log, restored),
-        None => LinkServer::new(settings),
+    let (shard_state, watched_state) = watch::channel(ShardState::default());
+    let links = Supervisor::start(move |_| {
+        let server = LinkServer::new(settings).with_shard(watched_state);
+        match log {
+            Some(log) => server.with_log(log, restored),
+            None => server,
+        }
     });
 
     let (faults, mut fault) = mpsc::unbounded_channel();
     let shard = ShardSettings { token: config.discord_bot_token, intents: config.discord_intents, http };
     let publish = links.clone().recipient();
-    let shard = Supervisor::start(move |_| DiscordShard::new(shard, position, publish, faults));
+    let shard = Supervisor::start(move |_| {
+        DiscordShard::new(shard, position, publish, faults).with_state(shard_state)
+    });
 
     let state = web::Data::new(GatewayState {
         link_token: config.link_token,

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use log::warn;
 
-use super::{BrokerSettings, Counters, LinkEvent, viewers::Viewers};
+use super::{BrokerSettings, Counters, LinkEvent, directory::Directory, viewers::Viewers};
 use crate::{
     derived::{Transform, VoiceSnapshot, transform_moved},
     event_id::{Epoch, EventId},
@@ -33,6 +33,7 @@ pub(super) struct Feed {
     /// Whether the gateway answers questions.
     pub(super) answers: bool,
     pub(super) viewers: Viewers,
+    pub(super) directory: Directory,
     pub(super) snapshot: Option<Snapshots>,
     pub(super) snapshot_wanted: bool,
     pub(super) counters: Counters,
@@ -111,6 +112,7 @@ impl Feed {
         self.epoch = Some(position.epoch);
         self.ring.restart(position.seq);
         self.viewers.doubt(position.seq);
+        self.directory.doubt();
         self.snapshot = None;
     }
 
@@ -118,6 +120,7 @@ impl Feed {
         if let Some(change) = &event.scope.changes {
             self.viewers.change(change, event.id.seq);
         }
+        self.directory.heed(&event, &self.settings.guilds);
         let entry = Entry::new(event);
         // The frame and the payload it was encoded from.
         let bytes = entry.frame.len() + entry.event.payload.len();
