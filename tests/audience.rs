@@ -727,3 +727,42 @@ async fn what_was_missed_is_judged_by_the_rules_of_its_delivery() {
     }
     stage.stop().await;
 }
+
+#[actix_web::test]
+async fn members_of_a_large_guild_that_were_never_heard_of_are_looked_up_once() {
+    let mut bridge = Bridge::among(20_000, &[]).await;
+    bridge.start_gateway().await;
+    bridge.start_web().await;
+    bridge.until_ready().await;
+    let rest_calls = async || {
+        let state = bridge.json(&format!("{}/sandbox/state", bridge.discord_url)).await;
+        state["rest"]["requests"].as_u64().unwrap()
+    };
+    for (person, rooms) in [("grace", "201 202 203 204"), ("linus", "201 202 203")] {
+        let mut person = Person { browser: bridge.sign_in(person).await, stream: None };
+        let before = rest_calls().await;
+        for _ in 0..3 {
+            assert_eq!(person.open().await, format!("voice.snapshot({rooms})"));
+        }
+        assert_eq!(rest_calls().await - before, 1, "one look-up");
+    }
+    bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn who_left_while_nobody_listened_is_looked_up_and_refused() {
+    let mut bridge = Bridge::without_roles(&[]).await;
+    bridge.start_web().await;
+    let linus = bridge.sign_in("linus").await;
+    bridge.control(&format!("members/{LINUS}/leave"), String::new()).await;
+    let mut stream = linus.stream("", None).await;
+    bridge.start_gateway().await;
+    bridge.until_ready().await;
+    let mut told = Vec::new();
+    while let Some(event) = stream.next().await {
+        told.push(event.what());
+    }
+    assert_eq!(told, ["connected"]);
+    assert_eq!(linus.get("/api/stream").await.0, 403);
+    bridge.stop().await;
+}

@@ -254,6 +254,10 @@ impl Handler<Admit> for SseBroker {
             Admission::NotAMember
         } else if self.stopping {
             later("the service is stopping")
+        } else if self.feed.epoch.is_some()
+            && self.down_since.is_some_and(|since| since.elapsed() > settings.viewer_ttl)
+        {
+            later("the link is down, and nobody knows any more what you may see")
         } else if self.streams.len() >= settings.max_sessions {
             later("too many streams are open")
         } else if self.streams.of(user) >= settings.max_sessions_per_user {
