@@ -84,13 +84,23 @@ async fn a_session_is_shared_by_all_web_roles_and_ends_at_all_of_them() {
     let mut elsewhere = there.browser();
     elsewhere.cookie = browser.cookie.clone();
     assert_eq!(elsewhere.get("/api/session").await.status, 200);
-    let (_, mut stream) = elsewhere.stream(&[]).await;
-    stream.until("connected").await;
+    let (_, mut stream_here) = browser.stream(&[]).await;
+    let (_, mut stream_there) = elsewhere.stream(&[]).await;
+    // The same user's other session.
+    let mut phone = there.browser();
+    phone.sign_in("linus").await;
+    let (_, mut stream_of_phone) = phone.stream(&[]).await;
+    for stream in [&mut stream_here, &mut stream_there, &mut stream_of_phone] {
+        stream.until("connected").await;
+    }
 
     let copy = browser.cookie.clone();
     assert_eq!(browser.post("/auth/logout", "").await.status, 204);
-    stream.rest().await;
+    stream_here.rest().await;
+    stream_there.rest().await;
     elsewhere.get("/api/session").await.refused(401, "NO_SESSION");
+    let status = phone.get("/api/status").await.json();
+    assert_eq!(status["sse"]["sessions"], 1, "the phone's goes on");
 
     // A role that starts later does not believe a copy of the cookie either.
     let later = Server::with(&settings).await;

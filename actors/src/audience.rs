@@ -99,6 +99,15 @@ impl ViewerAccess {
         held.or_else(|| view.permissions.contains(Permissions::ADMINISTRATOR).then_some(Permissions::ALL))
     }
 
+    /// Whether the same channels can be viewed with this access as with another.
+    #[must_use]
+    pub fn views_the_same(&self, other: &Self) -> bool {
+        let same = |(id, view): (&GuildId, &GuildView)| {
+            other.guilds.get(id).is_some_and(|other| view.views_the_same(other))
+        };
+        self.guilds.len() == other.guilds.len() && self.guilds.iter().all(same)
+    }
+
     /// The part of a snapshot that the viewer may see; `None` when they are not in the guild.
     #[must_use]
     pub fn filter(&self, snapshot: &VoiceSnapshot) -> Option<VoiceSnapshot> {
@@ -109,6 +118,13 @@ impl ViewerAccess {
 }
 
 impl GuildView {
+    fn views_the_same(&self, other: &Self) -> bool {
+        let administers = |view: &Self| view.permissions.contains(Permissions::ADMINISTRATOR);
+        administers(self) == administers(other)
+            && self.channels.len() == other.channels.len()
+            && self.channels.keys().all(|channel| other.channels.contains_key(channel))
+    }
+
     /// Administrators also see what the guild model does not know: an unknown channel is theirs alone.
     fn holds(&self, channel: ChannelId, needs: Permissions) -> bool {
         self.permissions.contains(Permissions::ADMINISTRATOR)

@@ -17,6 +17,7 @@ pub mod filter;
 pub mod guild_info;
 pub mod guild_model;
 pub mod link_client;
+mod link_fragments;
 pub mod link_frame;
 pub mod link_server;
 pub mod link_session;

@@ -16,11 +16,12 @@ use actix::{
 use actix_http::ws::{Codec, Item};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use bytestring::ByteString;
 use log::{debug, info, warn};
 
 use crate::{
+    link_fragments::{Fragments, Unfit},
     link_frame::{self, LinkFrame, MAX_FRAME, Refusal},
     link_server::{CloseLink, LinkDrained, LinkId, LinkServer, OpenLink, RunCommand},
     outbox::{Gauge, Metered},
@@ -43,7 +44,7 @@ struct LinkSession {
     peer: String,
     after: Option<String>,
     heard: Instant,
-    fragments: Option<BytesMut>,
+    fragments: Fragments,
 }
 
 /// A frame for the peer, shared by all sessions that send it.
@@ -87,7 +88,7 @@ pub fn upgrade(
         peer: request.peer_addr().map_or_else(|| "unknown".to_owned(), |addr| addr.to_string()),
         after: header("last-event-id"),
         heard: Instant::now(),
-        fragments: None,
+        fragments: Fragments::default(),
     };
     let frames = WebsocketContext::with_codec(session, payload, Codec::new().max_size(MAX_FRAME));
     // Zero, which names no link, until the server has answered; it feeds a link as it registers it.
@@ -110,30 +111,17 @@ impl LinkSession {
         ctx.text(link_frame::encode_error(None, &refusal, now_ms()));
     }
 
-    /// Puts a fragmented message together, within the limit of a whole one.
     fn fragment(&mut self, item: Item, ctx: &mut WebsocketContext<Self>) {
-        let (part, last) = match item {
-            Item::FirstText(part) => {
-                self.fragments = Some(BytesMut::new());
-                (part, false)
-            }
-            Item::FirstBinary(_) => {
-                return Self::end(ctx, CloseCode::Unsupported, "only text frames are spoken here");
-            }
-            Item::Continue(part) => (part, false),
-            Item::Last(part) => (part, true),
-        };
-        let Some(message) = &mut self.fragments else {
-            return Self::end(ctx, CloseCode::Protocol, "a continuation without a beginning");
-        };
-        message.extend_from_slice(&part);
-        if message.len() > MAX_FRAME {
-            return Self::end(ctx, CloseCode::Size, "a message of more than 16 MiB");
+        if matches!(item, Item::FirstBinary(_)) {
+            return Self::end(ctx, CloseCode::Unsupported, "only text frames are spoken here");
         }
-        if last && let Some(message) = self.fragments.take() {
-            match std::str::from_utf8(&message) {
-                Ok(_) => self.text(message.freeze(), ctx),
-                Err(_) => Self::end(ctx, CloseCode::Invalid, "a text message that is not UTF-8"),
+        match self.fragments.take(item) {
+            Ok(None) => {}
+            Ok(Some(message)) if std::str::from_utf8(&message).is_ok() => self.text(message, ctx),
+            Ok(Some(_)) => Self::end(ctx, CloseCode::Invalid, "a text message that is not UTF-8"),
+            Err(Unfit::TooLarge) => Self::end(ctx, CloseCode::Size, "a message of more than 16 MiB"),
+            Err(Unfit::NoBeginning) => {
+                Self::end(ctx, CloseCode::Protocol, "a continuation without a beginning");
             }
         }
     }

@@ -4,54 +4,45 @@
 
 mod directory;
 mod feed;
+mod messages;
+mod questions;
+mod state;
 mod stream;
+mod streams;
 mod viewers;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use actix::{
-    Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, MessageResult, Recipient,
-    ResponseFuture, WrapFuture as _,
-};
-use bytes::Bytes;
+use actix::{Actor, AsyncContext as _, Context, Handler, MessageResult, Recipient, ResponseFuture};
 use log::{debug, info, warn};
-use serde::Serialize;
 
 use self::{
     directory::Directory,
-    feed::{Arrival, Feed, Snapshots},
+    feed::{Arrival, Feed},
+    state::Counters,
     stream::{End, Resume, Stream},
+    streams::Streams,
     viewers::Viewers,
 };
+pub use self::{
+    messages::{
+        Admission, Admit, Deliver, EndSession, GuildPermissions, GuildsOf, LinkEvent, LinkStateChanged,
+        Shutdown, Snapshot, StreamDrained, Subscribe, Unsubscribe, Uplink, VisibleGuilds,
+    },
+    state::BrokerState,
+    streams::StreamId,
+};
 use crate::{
-    audience::ViewerAccess,
-    event_id::EventId,
-    filter::Filter,
-    guild_info::GuildInfo,
-    link_client::{Answer, CommandError, SendCommand},
-    link_frame::raw,
-    metric::Metric,
-    outbox::{Gauge, Outbox},
-    permissions::Permissions,
-    questions,
+    link_client::SendCommand,
+    outbox::Outbox,
     ring::{Ring, RingLimits},
-    scope::Scope,
     shard_runner::now_ms,
-    snowflake::{GuildId, UserId},
+    snowflake::GuildId,
     sse_frame,
-    sse_session::{CloseStream, SendSse, Viewer},
 };
 
 /// Messages from the link and from sessions that may wait.
 const MAILBOX: usize = 1024;
-/// Users in one `viewer` question.
-const VIEWERS_AT_ONCE: usize = 500;
-/// How long until a question is asked again that had no full answer.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// The `retry:` of a stream that would not be accepted again at once.
 const LONG_RETRY: Duration = Duration::from_secs(15);
 
@@ -79,240 +70,12 @@ pub struct BrokerSettings {
 /// The actor.
 pub struct SseBroker {
     feed: Feed,
-    streams: BTreeMap<StreamId, Stream>,
-    per_user: HashMap<UserId, usize>,
-    next_stream: u64,
+    streams: Streams,
     /// Where questions go; `None` while the link is down.
     ask: Option<Recipient<SendCommand>>,
     down_since: Option<Instant>,
     asking_snapshot: bool,
     stopping: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Counters {
-    delivered: u64,
-    events: u64,
-    repeats: u64,
-    resyncs: BTreeMap<&'static str, u64>,
-    ended: BTreeMap<&'static str, u64>,
-    opened: u64,
-}
-
-impl Counters {
-    fn resync(&mut self, cause: &'static str) {
-        *self.resyncs.entry(cause).or_default() += 1;
-    }
-}
-
-/// Names a stream of this broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StreamId(pub(crate) u64);
-
-/// An event as it came over the link; the payload is still the frame's own bytes.
-#[derive(Debug)]
-pub struct LinkEvent {
-    /// Its place in the order.
-    pub id: EventId,
-    /// Discord's name, or a derived one.
-    pub event: String,
-    /// The raw payload.
-    pub payload: Bytes,
-    /// Who may see it.
-    pub scope: Scope,
-    /// Milliseconds since the Unix epoch when it was received from Discord.
-    pub ts: u64,
-}
-
-/// The next event, or the id of one that was too large.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub enum Deliver {
-    /// An event.
-    Event(Arc<LinkEvent>),
-    /// It cannot be had.
-    Gap(EventId),
-}
-
-/// The link came up or went down.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub enum LinkStateChanged {
-    /// Events follow from `start` on.
-    Live(Uplink),
-    /// No events until further notice.
-    Down,
-}
-
-/// What a live link offers.
-#[derive(Debug)]
-pub struct Uplink {
-    /// Where questions go; `None` when the gateway answers none.
-    pub ask: Option<Recipient<SendCommand>>,
-    /// The position before the first event that follows.
-    pub start: Option<EventId>,
-    /// The gateway's newest event.
-    pub target: Option<EventId>,
-    /// Whether what follows joins what came before.
-    pub complete: bool,
-}
-
-/// Whether a stream would be accepted now.
-#[derive(Debug, Message)]
-#[rtype(result = "Admission")]
-pub struct Admit {
-    /// Who asks.
-    pub user: UserId,
-    /// The configured guilds the user had at sign-in.
-    pub guilds: Vec<GuildId>,
-}
-
-/// The answer to [`Admit`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// Yes.
-    Welcome,
-    /// The user is in none of the guilds.
-    NotAMember,
-    /// Not now; the browser should come back after `retry`.
-    Later {
-        /// Why.
-        reason: &'static str,
-        /// When.
-        retry: Duration,
-    },
-}
-
-/// Registers a stream; its first frames are queued before this is answered.
-#[derive(Debug, Message)]
-#[rtype(result = "StreamId")]
-pub struct Subscribe {
-    /// Where its frames go.
-    pub recipient: Recipient<SendSse>,
-    /// How it is told to end.
-    pub close: Recipient<CloseStream>,
-    /// What its socket has taken.
-    pub gauge: Arc<Gauge>,
-    /// Whose it is.
-    pub viewer: Viewer,
-    /// What it asks for.
-    pub filter: Filter,
-    /// Where it was, as the browser sent it.
-    pub after: Option<String>,
-}
-
-/// A stream is gone.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Unsubscribe(pub StreamId);
-
-/// A stream has taken all it was given.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct StreamDrained(pub StreamId);
-
-/// Ends all streams of a session that was signed out; answered with their number.
-#[derive(Debug, Message)]
-#[rtype(result = "usize")]
-pub struct EndSession {
-    /// The session.
-    pub sid: String,
-}
-
-/// What a user may do in the guilds, as far as the broker knows; asks the gateway when it does not.
-#[derive(Debug, Message)]
-#[rtype(result = "Option<Vec<(GuildId, Permissions)>>")]
-pub struct GuildPermissions {
-    /// Who.
-    pub user: UserId,
-}
-
-/// Asks for the guilds and what a user may see of them, as of the newest event; asks the gateway when it is not known.
-#[derive(Debug, Message)]
-#[rtype(result = "Option<VisibleGuilds>")]
-pub struct GuildsOf {
-    /// Who.
-    pub user: UserId,
-}
-
-/// The answer to [`GuildsOf`]: all configured guilds, of which no more may be shown than `access` allows.
-#[derive(Debug)]
-pub struct VisibleGuilds {
-    /// The guilds, with channels that the user may not see.
-    pub guilds: Arc<[GuildInfo]>,
-    /// What the user may see.
-    pub access: ViewerAccess,
-}
-
-/// Ends all streams, spread over `grace`; each browser is told to come back.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Shutdown {
-    /// How long the ends may be spread.
-    pub grace: Duration,
-}
-
-/// Asks for a copy of the state.
-#[derive(Debug, Message)]
-#[rtype(result = "BrokerState")]
-pub struct Snapshot;
-
-/// A copy of the broker's state.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BrokerState {
-    /// Open streams.
-    pub sessions: usize,
-    /// Events sent to streams.
-    pub delivered: u64,
-    /// Streams ended because they were too slow.
-    pub dropped: u64,
-    /// Times a stream was told that events were lost.
-    pub resyncs: u64,
-    /// The same by cause.
-    pub resyncs_by_cause: BTreeMap<&'static str, u64>,
-    /// Streams that ended, by cause.
-    pub ended: BTreeMap<&'static str, u64>,
-    /// Events that can be replayed.
-    pub ring_events: usize,
-    /// Bytes they take.
-    pub ring_bytes: usize,
-    /// The newest event.
-    pub latest_id: Option<EventId>,
-    /// People whose access is remembered.
-    pub viewers: usize,
-    #[serde(skip)]
-    counters: Counters,
-}
-
-impl BrokerState {
-    /// The state as metrics.
-    #[must_use]
-    pub fn metrics(&self) -> Vec<Metric> {
-        let mut metrics = vec![
-            Metric::gauge("sse_sessions", "Open streams.", self.sessions as u64),
-            Metric::counter("sse_opened_total", "Streams opened.", self.counters.opened),
-            Metric::counter("sse_delivered_total", "Events sent to streams.", self.delivered),
-            Metric::counter("sse_events_total", "Events taken in.", self.counters.events),
-            Metric::counter("sse_events_repeated_total", "Events that came twice.", self.counters.repeats),
-            Metric::gauge("sse_ring_events", "Events that can be replayed.", self.ring_events as u64),
-            Metric::gauge("sse_ring_bytes", "Bytes of events that can be replayed.", self.ring_bytes as u64),
-            Metric::gauge("sse_viewers", "People whose access is remembered.", self.viewers as u64),
-        ];
-        let by_cause = |name, help, counts: &BTreeMap<&'static str, u64>| {
-            let count = |(cause, count): (&&'static str, &u64)| {
-                Metric::counter(name, help, *count).label("cause", *cause)
-            };
-            counts.iter().map(count).collect::<Vec<_>>()
-        };
-        metrics.extend(by_cause(
-            "sse_resyncs_total",
-            "Streams told that events were lost.",
-            &self.resyncs_by_cause,
-        ));
-        metrics.extend(by_cause("sse_ended_total", "Streams that ended.", &self.ended));
-        metrics
-    }
 }
 
 impl SseBroker {
@@ -332,9 +95,7 @@ impl SseBroker {
                 snapshot_wanted: false,
                 counters: Counters::default(),
             },
-            streams: BTreeMap::new(),
-            per_user: HashMap::new(),
-            next_stream: 1,
+            streams: Streams::default(),
             ask: None,
             down_since: Some(Instant::now()),
             asking_snapshot: false,
@@ -357,9 +118,9 @@ impl SseBroker {
         mut act: impl FnMut(&mut Stream, &mut Feed) -> Result<(), End>,
     ) {
         let mut ended = Vec::new();
-        for (id, stream) in &mut self.streams {
+        for (id, stream) in self.streams.iter_mut() {
             if let Err(end) = act(stream, &mut self.feed) {
-                ended.push((*id, end));
+                ended.push((id, end));
             }
         }
         for (id, end) in ended {
@@ -369,7 +130,7 @@ impl SseBroker {
     }
 
     fn one(&mut self, id: StreamId, ctx: &mut Context<Self>) {
-        if let Some(stream) = self.streams.get_mut(&id)
+        if let Some(stream) = self.streams.get_mut(id)
             && let Err(end) = stream.step(&mut self.feed)
         {
             self.end(id, end);
@@ -378,7 +139,7 @@ impl SseBroker {
     }
 
     fn end(&mut self, id: StreamId, end: End) {
-        let Some(stream) = self.remove(id) else { return };
+        let Some(stream) = self.streams.remove(id) else { return };
         let (cause, retry) = match end {
             End::Closed => ("closed", None),
             End::Slow => ("slow", Some(jittered(Duration::from_secs(1)))),
@@ -386,119 +147,11 @@ impl SseBroker {
             End::Expired => ("expired", None),
             End::NotAMember => ("not_a_member", None),
         };
-        *self.feed.counters.ended.entry(cause).or_default() += 1;
+        self.feed.counters.ended(cause, 1);
         if end != End::Closed {
             info!("[SSE] Stream ended: {cause}");
         }
         stream.end(retry);
-    }
-
-    fn remove(&mut self, id: StreamId) -> Option<Stream> {
-        let stream = self.streams.remove(&id)?;
-        if let Some(count) = self.per_user.get_mut(&stream.viewer.user) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_user.remove(&stream.viewer.user);
-            }
-        }
-        Some(stream)
-    }
-
-    fn ask_what_is_wanted(&mut self, ctx: &mut Context<Self>) {
-        self.tell_guilds();
-        let Some(ask) = self.ask.clone() else { return };
-        if self.feed.snapshot_wanted && !self.asking_snapshot {
-            self.feed.snapshot_wanted = false;
-            self.asking_snapshot = true;
-            let asked = ask.send(question("voice_snapshot", &serde_json::json!({}))).into_actor(self);
-            ctx.spawn(asked.map(|answer, broker, ctx| broker.snapshot_answered(answer.ok(), ctx)));
-        }
-        if self.feed.directory.take_wanted() {
-            let asked = ask.send(question("guild", &serde_json::json!({}))).into_actor(self);
-            ctx.spawn(asked.map(|answer, broker, ctx| broker.guilds_answered(answer.ok(), ctx)));
-        }
-        while self.feed.viewers.has_wanted() {
-            let users = self.feed.viewers.take_wanted(VIEWERS_AT_ONCE);
-            let asked =
-                ask.send(question("viewer", &serde_json::json!({ "userIds": users }))).into_actor(self);
-            ctx.spawn(
-                asked.map(move |answer, broker, ctx| broker.viewers_answered(&users, answer.ok(), ctx)),
-            );
-        }
-    }
-
-    fn snapshot_answered(&mut self, answer: Option<Result<Answer, CommandError>>, ctx: &mut Context<Self>) {
-        self.asking_snapshot = false;
-        let parsed = match answer {
-            Some(Ok(Answer { id: Some(id), data, .. })) => {
-                serde_json::from_str::<questions::VoiceSnapshots>(data.get()).map(|answer| (id, answer)).ok()
-            }
-            _ => None,
-        };
-        match parsed {
-            // Of another epoch: the event that says so is on its way, and with it another question.
-            Some((id, answer)) if answer.pending.is_empty() && Some(id.epoch) == self.feed.epoch => {
-                self.feed.snapshot = Some(Snapshots { id, taken: Instant::now(), guilds: answer.guilds });
-                self.step_all(ctx);
-            }
-            _ => {
-                ctx.run_later(ASK_AGAIN, Self::step_all);
-            }
-        }
-    }
-
-    /// Tells those who wait what guilds are called, or that it cannot be said.
-    fn tell_guilds(&mut self) {
-        let Feed { directory, viewers, epoch, ring, .. } = &mut self.feed;
-        if let Some(epoch) = *epoch {
-            directory.tell(viewers, epoch, ring.last());
-        }
-        if self.ask.is_none() {
-            directory.give_up();
-        }
-    }
-
-    fn guilds_answered(&mut self, answer: Option<Result<Answer, CommandError>>, ctx: &mut Context<Self>) {
-        let parsed = match answer {
-            Some(Ok(Answer { id: Some(id), data, .. })) => {
-                serde_json::from_str::<questions::Guilds>(data.get()).map(|answer| (answer, id)).ok()
-            }
-            _ => None,
-        };
-        let whole =
-            parsed.filter(|(answer, id)| answer.pending.is_empty() && Some(id.epoch) == self.feed.epoch);
-        let again = whole.is_none();
-        self.feed.directory.answered(whole.map(|(answer, id)| (answer.guilds, id)));
-        if again {
-            ctx.run_later(ASK_AGAIN, Self::ask_what_is_wanted);
-        } else {
-            self.ask_what_is_wanted(ctx);
-        }
-    }
-
-    fn viewers_answered(
-        &mut self,
-        users: &[UserId],
-        answer: Option<Result<Answer, CommandError>>,
-        ctx: &mut Context<Self>,
-    ) {
-        let parsed = match answer {
-            Some(Ok(Answer { id: Some(id), data, .. })) => {
-                serde_json::from_str::<questions::Viewers>(data.get()).map(|answer| (id, answer)).ok()
-            }
-            _ => None,
-        };
-        self.feed.viewers.unanswered(users);
-        let complete = parsed.is_some_and(|(id, answer)| {
-            // All of them are taken in, whatever one of them says.
-            let answered = answer.viewers.into_iter().map(|viewer| self.feed.viewers.answered(viewer, id));
-            answered.fold(true, |all, complete| all & complete)
-        });
-        if complete {
-            self.each(ctx, |stream, feed| stream.check_membership(feed).and_then(|()| stream.step(feed)));
-        } else {
-            ctx.run_later(ASK_AGAIN, Self::step_all);
-        }
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
@@ -506,30 +159,23 @@ impl SseBroker {
         self.each(ctx, |stream, feed| stream.tick(feed, &ping));
         let ttl = self.feed.settings.viewer_ttl;
         if self.down_since.is_some_and(|since| since.elapsed() > ttl) && self.feed.epoch.is_some() {
-            self.end_all("link_down", |_| Some(jittered(LONG_RETRY)));
+            self.end_all("link_down", || jittered(LONG_RETRY));
         }
-        let per_user = &self.per_user;
-        self.feed.viewers.sweep(|user| per_user.contains_key(&user), ttl);
+        let streams = &self.streams;
+        self.feed.viewers.sweep(|user| streams.of(user) > 0, ttl);
     }
 
-    fn end_all(&mut self, cause: &'static str, mut retry: impl FnMut(&Stream) -> Option<Duration>) -> usize {
-        let streams = std::mem::take(&mut self.streams);
-        self.per_user.clear();
-        *self.feed.counters.ended.entry(cause).or_default() += streams.len() as u64;
-        for stream in streams.values() {
-            stream.end(retry(stream));
+    fn end_all(&mut self, cause: &'static str, mut retry: impl FnMut() -> Duration) {
+        self.feed.counters.ended(cause, self.streams.len());
+        for stream in self.streams.take() {
+            stream.end(Some(retry()));
         }
-        streams.len()
     }
 }
 
 /// Between one and two times `least`, so that browsers do not all come back together.
 fn jittered(least: Duration) -> Duration {
     least.mul_f64(1.0 + rand::random::<f64>())
-}
-
-fn question(command: &str, payload: &serde_json::Value) -> SendCommand {
-    SendCommand { command: command.to_owned(), payload: raw(payload), actor: None, request_id: None }
 }
 
 impl Actor for SseBroker {
@@ -611,9 +257,13 @@ impl Handler<Admit> for SseBroker {
             Admission::NotAMember
         } else if self.stopping {
             later("the service is stopping")
+        } else if self.feed.epoch.is_some()
+            && self.down_since.is_some_and(|since| since.elapsed() > settings.viewer_ttl)
+        {
+            later("the link is down, and nobody knows any more what you may see")
         } else if self.streams.len() >= settings.max_sessions {
             later("too many streams are open")
-        } else if self.per_user.get(&user).is_some_and(|count| *count >= settings.max_sessions_per_user) {
+        } else if self.streams.of(user) >= settings.max_sessions_per_user {
             later("you have too many streams open")
         } else {
             Admission::Welcome
@@ -625,8 +275,6 @@ impl Handler<Subscribe> for SseBroker {
     type Result = MessageResult<Subscribe>;
 
     fn handle(&mut self, subscribe: Subscribe, ctx: &mut Self::Context) -> Self::Result {
-        let id = StreamId(self.next_stream);
-        self.next_stream += 1;
         let Subscribe { recipient, close, gauge, viewer, filter, after } = subscribe;
         let resume = after.map(|after| after.parse().map_or(Resume::Unknown, Resume::At));
         let known = match resume {
@@ -636,10 +284,9 @@ impl Handler<Subscribe> for SseBroker {
         info!("[SSE] Stream opened, resuming at {known:?}");
         self.feed.counters.opened += 1;
         let outbox = Outbox::new(recipient, gauge, self.feed.settings.queue_bytes);
-        *self.per_user.entry(viewer.user).or_default() += 1;
         let mut stream = Stream::new(outbox, close, viewer, filter, resume);
         let greeting = stream.offer(sse_frame::hello(jittered(Duration::from_secs(2)), known, now_ms()));
-        self.streams.insert(id, stream);
+        let id = self.streams.insert(stream);
         match greeting {
             Ok(()) => self.one(id, ctx),
             Err(end) => self.end(id, end),
@@ -660,8 +307,8 @@ impl Handler<Unsubscribe> for SseBroker {
     type Result = ();
 
     fn handle(&mut self, Unsubscribe(id): Unsubscribe, _: &mut Self::Context) {
-        if self.remove(id).is_some() {
-            *self.feed.counters.ended.entry("closed").or_default() += 1;
+        if self.streams.remove(id).is_some() {
+            self.feed.counters.ended("closed", 1);
         }
     }
 }
@@ -671,7 +318,7 @@ impl Handler<EndSession> for SseBroker {
 
     fn handle(&mut self, EndSession { sid }: EndSession, _: &mut Self::Context) -> Self::Result {
         let of_session = self.streams.iter().filter(|(_, stream)| stream.viewer.sid == sid);
-        let ids: Vec<_> = of_session.map(|(id, _)| *id).collect();
+        let ids: Vec<_> = of_session.map(|(id, _)| id).collect();
         for id in &ids {
             self.end(*id, End::Expired);
         }
@@ -716,13 +363,13 @@ impl Handler<Shutdown> for SseBroker {
 
     fn handle(&mut self, Shutdown { grace }: Shutdown, ctx: &mut Self::Context) {
         self.stopping = true;
-        let ids: Vec<_> = self.streams.keys().copied().collect();
+        let ids: Vec<_> = self.streams.iter().map(|(id, _)| id).collect();
         let count = u32::try_from(ids.len().max(1)).unwrap_or(u32::MAX);
         for (n, id) in (0u32..).zip(ids) {
             // Spread, so that the other web roles are not asked by all browsers at once.
             ctx.run_later(grace.mul_f64(f64::from(n) / f64::from(count)), move |broker, _| {
-                if let Some(stream) = broker.remove(id) {
-                    *broker.feed.counters.ended.entry("shutdown").or_default() += 1;
+                if let Some(stream) = broker.streams.remove(id) {
+                    broker.feed.counters.ended("shutdown", 1);
                     stream.end(Some(jittered(Duration::from_secs(1))));
                 }
             });
@@ -734,20 +381,6 @@ impl Handler<Snapshot> for SseBroker {
     type Result = MessageResult<Snapshot>;
 
     fn handle(&mut self, _: Snapshot, _: &mut Self::Context) -> Self::Result {
-        let counters = self.feed.counters.clone();
-        let ended = |cause| counters.ended.get(cause).copied().unwrap_or_default();
-        MessageResult(BrokerState {
-            sessions: self.streams.len(),
-            delivered: counters.delivered,
-            dropped: ended("slow") + ended("stalled"),
-            resyncs: counters.resyncs.values().sum(),
-            resyncs_by_cause: counters.resyncs.clone(),
-            ended: counters.ended.clone(),
-            ring_events: self.feed.ring.len(),
-            ring_bytes: self.feed.ring.bytes(),
-            latest_id: self.feed.id(self.feed.ring.last()),
-            viewers: self.feed.viewers.len(),
-            counters,
-        })
+        MessageResult(BrokerState::new(self.streams.len(), &self.feed))
     }
 }

@@ -44,11 +44,17 @@ impl Bridge {
 
     /// The sandbox alone, and the settings for the roles that are to join it.
     pub(crate) async fn without_roles(changes: &[(&str, &str)]) -> Self {
+        Self::among(SandboxConfig::default().members, changes).await
+    }
+
+    /// The same with a demo guild of that many members.
+    pub(crate) async fn among(members: u32, changes: &[(&str, &str)]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let quiet = SandboxConfig {
             port: 0,
             events_per_s: 0.0,
             identify_interval: Duration::ZERO,
+            members,
             ..SandboxConfig::default()
         };
         let sandbox = guildstream_sandbox::start(quiet).await.unwrap();
@@ -131,7 +137,8 @@ impl Bridge {
         self.control(&format!("members/{user}/voice"), body).await;
     }
 
-    async fn control(&self, route: &str, body: String) {
+    /// `POST` to one of the sandbox's control routes.
+    pub(crate) async fn control(&self, route: &str, body: String) {
         let url = format!("{}/sandbox/{route}", self.discord_url);
         let request = client().post(url).insert_header(("content-type", "application/json"));
         let mut response = request.send_body(body).await.unwrap();

@@ -140,4 +140,12 @@ impl Feed {
         }
         self.snapshot.as_ref().filter(|_| usable)
     }
+
+    /// The position of a snapshot that is no older than the event at `seq`; else one is asked for.
+    pub(super) fn snapshot_since(&mut self, seq: u64) -> Option<u64> {
+        let snapshot = self.snapshot.as_ref().filter(|snapshot| Some(snapshot.id.epoch) == self.epoch);
+        let position = snapshot.map(|snapshot| snapshot.id.seq).filter(|position| *position >= seq);
+        self.snapshot_wanted |= position.is_none();
+        position
+    }
 }

@@ -5,11 +5,16 @@ use std::time::{Duration, Instant, SystemTime};
 use actix::Recipient;
 use bytes::Bytes;
 
-use super::{feed::Feed, viewers::shared_guilds};
+use super::{
+    feed::{Feed, Snapshots},
+    viewers::shared_guilds,
+};
 use crate::{
-    audience::{Decision, decide},
-    event_id::EventId,
+    audience::{Decision, ViewerAccess, decide},
+    derived::VoiceSnapshot,
+    event_id::{Epoch, EventId},
     filter::Filter,
+    link_frame::raw,
     outbox::{Outbox, Refused},
     shard_runner::now_ms,
     sse_frame,
@@ -32,6 +37,10 @@ pub(super) struct Stream {
     told: u64,
     /// Whether events go to it as they come; otherwise it reads on from the ring as it drains.
     live: bool,
+    /// Its viewer can view other channels than the snapshots told of: it needs them again, at the next chance.
+    outdated: bool,
+    /// The position as of which the channels were told that its viewer can view.
+    sights: u64,
     last_sent: Instant,
     taken: (u64, Instant),
 }
@@ -88,6 +97,8 @@ impl Stream {
             cursor: 0,
             told: 0,
             live: false,
+            outdated: false,
+            sights: 0,
             last_sent: now,
             taken: (0, now),
         }
@@ -153,19 +164,7 @@ impl Stream {
         let Some(id) = feed.snapshot().map(|snapshots| snapshots.id) else { return Ok(false) };
         let Some(access) = feed.viewers.current(self.viewer.user, epoch) else { return Ok(false) };
         let Some(snapshots) = &feed.snapshot else { return Ok(false) };
-        let guilds = snapshots.guilds.iter().filter(|snapshot| self.filter.wants_guild(snapshot.guild_id));
-        let mut seen: Vec<_> = guilds.filter_map(|snapshot| access.filter(snapshot)).collect();
-        if !self.filter.wants_event("voice.snapshot") {
-            seen.clear();
-        }
-        let last = seen.len();
-        let mut frames = Vec::new();
-        for (n, mut snapshot) in seen.into_iter().enumerate() {
-            snapshot.channels.retain(|channel| self.filter.wants_channel(channel.channel_id));
-            let payload = crate::link_frame::raw(&snapshot);
-            let id = (n + 1 == last).then_some(id);
-            frames.push(sse_frame::event(id, "voice.snapshot", payload.get(), now_ms()));
-        }
+        let mut frames = snapshot_frames(&self.filter, snapshots, access);
         if frames.is_empty() {
             frames.push(sse_frame::position(id));
         }
@@ -173,16 +172,44 @@ impl Stream {
             self.offer(frame)?;
         }
         (self.cursor, self.told) = (id.seq, id.seq);
+        self.saw_all(feed);
         self.stage = Stage::Following;
         Ok(true)
     }
 
+    /// Sends snapshots once more, between the two events they belong between. `false`: they are not here yet, and the
+    /// stream is held where it is, so that none can be older than what it has had.
+    fn renew(&mut self, epoch: Epoch, feed: &mut Feed) -> Result<bool, End> {
+        let Some(position) = feed.snapshot_since(self.cursor) else { return Ok(false) };
+        if position > self.cursor {
+            return Ok(true);
+        }
+        let Some(access) = feed.viewers.current(self.viewer.user, epoch) else { return Ok(false) };
+        let Some(snapshots) = &feed.snapshot else { return Ok(false) };
+        for frame in snapshot_frames(&self.filter, snapshots, access) {
+            self.offer(frame)?;
+            self.told = self.cursor;
+        }
+        self.saw_all(feed);
+        Ok(true)
+    }
+
+    fn saw_all(&mut self, feed: &Feed) {
+        self.outdated = false;
+        self.sights = feed.viewers.sights(self.viewer.user);
+    }
+
     /// Decides the next event. Access that is not sure holds the stream where it is: nothing is guessed or lost.
     fn follow(&mut self, feed: &mut Feed) -> Result<bool, End> {
-        let Some(epoch) = feed.epoch.filter(|_| self.cursor < feed.ring.last()) else {
+        let Some(epoch) = feed.epoch else { return Ok(false) };
+        if self.outdated && !self.renew(epoch, feed)? {
+            self.live = false;
+            return Ok(false);
+        }
+        if self.cursor >= feed.ring.last() {
             self.live = true;
             return Ok(false);
-        };
+        }
         if !feed.ring.reaches(self.cursor) {
             self.gap("overrun", feed)?;
             return Ok(true);
@@ -222,6 +249,13 @@ impl Stream {
             self.told = self.cursor + 1;
         }
         self.cursor += 1;
+        // Who can view a channel that was only just created is told of the room that it is.
+        if name != "CHANNEL_CREATE"
+            && scope.changes.as_ref().is_some_and(|change| change.affects(self.viewer.user))
+        {
+            let sights = feed.viewers.sights(self.viewer.user);
+            self.outdated |= sights >= self.cursor && sights > self.sights;
+        }
         if self.cursor - self.told >= (feed.ring.capacity() as u64 / 8).max(1)
             && let Some(id) = feed.id(self.cursor)
         {
@@ -279,6 +313,22 @@ impl Stream {
         self.last_sent = Instant::now();
         Ok(())
     }
+}
+
+/// A frame for each guild whose rooms the viewer sees and the filter wants; the last carries the position.
+fn snapshot_frames(filter: &Filter, snapshots: &Snapshots, access: &ViewerAccess) -> Vec<Bytes> {
+    if !filter.wants_event("voice.snapshot") {
+        return Vec::new();
+    }
+    let guilds = snapshots.guilds.iter().filter(|snapshot| filter.wants_guild(snapshot.guild_id));
+    let seen: Vec<_> = guilds.filter_map(|snapshot| access.filter(snapshot)).collect();
+    let last = seen.len();
+    let encode = |(n, mut snapshot): (usize, VoiceSnapshot)| {
+        snapshot.channels.retain(|channel| filter.wants_channel(channel.channel_id));
+        let id = (n == last).then_some(snapshots.id);
+        sse_frame::event(id, "voice.snapshot", raw(&snapshot).get(), now_ms())
+    };
+    (1..).zip(seen).map(encode).collect()
 }
 
 impl From<Refused> for End {

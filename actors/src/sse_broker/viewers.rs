@@ -28,6 +28,8 @@ pub(super) struct Viewers {
 #[derive(Debug)]
 struct Viewer {
     access: Option<(ViewerAccess, EventId)>,
+    /// The position of the answer that said for the first time which channels they can view now.
+    sights: u64,
     /// The last event that changed this user's access.
     changed: u64,
     /// Asked, or about to be.
@@ -39,7 +41,7 @@ struct Viewer {
 
 impl Viewer {
     fn new() -> Self {
-        Self { access: None, changed: 0, asking: false, outsider: false, used: Instant::now() }
+        Self { access: None, sights: 0, changed: 0, asking: false, outsider: false, used: Instant::now() }
     }
 }
 
@@ -81,6 +83,11 @@ impl Viewers {
         }
     }
 
+    /// Since when the user can view the channels that they can view now, as far as it was asked.
+    pub(super) fn sights(&self, user: UserId) -> u64 {
+        self.known.get(&user).map_or(0, |viewer| viewer.sights)
+    }
+
     /// Users to ask about, at most `count` of them.
     pub(super) fn take_wanted(&mut self, count: usize) -> Vec<UserId> {
         self.wanted.split_off(self.wanted.len().saturating_sub(count))
@@ -97,7 +104,11 @@ impl Viewers {
         let complete = answer.unknown.is_empty();
         viewer.outsider = complete && answer.guilds.is_empty();
         if complete || !answer.guilds.is_empty() {
-            viewer.access = Some((answer.guilds.into(), as_of));
+            let access = ViewerAccess::from(answer.guilds);
+            if !viewer.access.as_ref().is_some_and(|(before, _)| before.views_the_same(&access)) {
+                viewer.sights = as_of.seq;
+            }
+            viewer.access = Some((access, as_of));
         }
         complete
     }

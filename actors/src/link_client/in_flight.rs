@@ -1,0 +1,207 @@
+//! Commands that wait for the gateway's answer, and those of whose outcome nobody knows.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use actix::Message;
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+
+use crate::{
+    event_id::EventId,
+    link_frame::{Command, Refusal},
+    snowflake::UserId,
+};
+
+/// A command for the gateway; answered with Discord's answer.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Answer, CommandError>")]
+pub struct SendCommand {
+    /// What to do, in snake case.
+    pub command: String,
+    /// Its arguments, raw.
+    pub payload: Box<RawValue>,
+    /// On whose behalf.
+    pub actor: Option<UserId>,
+    /// The caller's name for it: under the same one it is done once for this user. Made up when there is none.
+    pub request_id: Option<String>,
+}
+
+/// What an ack carried.
+#[derive(Debug)]
+pub struct Answer {
+    /// The command's name for it.
+    pub request_id: String,
+    /// The position at which it was true.
+    pub id: Option<EventId>,
+    /// The answer, raw.
+    pub data: Box<RawValue>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// It was never sent.
+    #[error("not sent: {reason}")]
+    NotSent {
+        /// Why.
+        reason: String,
+    },
+    /// Too many are in flight.
+    #[error("not sent: too many commands are waiting for an answer, try again")]
+    QueueFull,
+    /// It was sent; it may still happen.
+    #[error("sent and not answered: it may still happen")]
+    Unanswered,
+    /// The gateway or Discord said no.
+    #[error("refused: {}", .0.message)]
+    Refused(Refusal),
+}
+
+/// Where the answer to one command arrives.
+pub(super) type Told = oneshot::Receiver<Result<Answer, CommandError>>;
+
+/// Who asked, and under which name.
+type Key = (Option<UserId>, String);
+
+/// All that was asked over the link and not answered yet.
+pub(super) struct InFlight {
+    limit: usize,
+    asked: HashMap<String, Asked>,
+    next_ask: u64,
+    unanswered: Unanswered,
+    /// Commands that ended without an answer.
+    failed: u64,
+}
+
+/// A command that waits for its answer.
+struct Asked {
+    key: Key,
+    tell: oneshot::Sender<Result<Answer, CommandError>>,
+}
+
+impl InFlight {
+    /// Nothing asked; at most `limit` commands wait at once.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, asked: HashMap::new(), next_ask: 0, unanswered: Unanswered::default(), failed: 0 }
+    }
+
+    /// Whether no other command may be asked now.
+    pub(super) fn is_full(&self) -> bool {
+        self.asked.len() >= self.limit
+    }
+
+    /// The command as it is to be sent; it waits once it was [`sent`](Self::sent).
+    pub(super) fn prepare(&mut self, command: SendCommand) -> Prepared {
+        // The callers choose their ids themselves, so that two may choose the same: the link has ids of its own.
+        self.next_ask += 1;
+        let name = command.request_id.clone().unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()));
+        let key = (command.actor, name);
+        let frame = Command {
+            command: command.command,
+            payload: command.payload,
+            actor: command.actor,
+            request_id: Some(format!("c{}", self.next_ask)),
+            again: self.unanswered.contains(&key),
+            key: command.request_id,
+        };
+        Prepared { frame, key }
+    }
+
+    /// Waits for the answer: the name under which it is awaited, and where it arrives.
+    pub(super) fn sent(&mut self, Prepared { frame, key }: Prepared) -> (String, Told) {
+        let ask = frame.request_id.unwrap_or_default();
+        let (tell, told) = oneshot::channel();
+        self.asked.insert(ask.clone(), Asked { key, tell });
+        (ask, told)
+    }
+
+    /// The gateway has answered.
+    pub(super) fn answered(&mut self, ask: &str, id: Option<EventId>, data: Box<RawValue>) {
+        if let Some(asked) = self.asked.remove(ask) {
+            let request_id = asked.key.1.clone();
+            self.settle(asked, Ok(Answer { request_id, id, data }));
+        }
+    }
+
+    /// The gateway has said no.
+    pub(super) fn refused(&mut self, ask: &str, refusal: Refusal) {
+        if let Some(asked) = self.asked.remove(ask) {
+            self.settle(asked, Err(CommandError::Refused(refusal)));
+        }
+    }
+
+    /// No answer came in time.
+    pub(super) fn give_up(&mut self, ask: &str) {
+        if let Some(asked) = self.asked.remove(ask) {
+            self.settle(asked, Err(CommandError::Unanswered));
+        }
+    }
+
+    /// No answer will come: the link is gone.
+    pub(super) fn give_up_all(&mut self) {
+        for (_, asked) in std::mem::take(&mut self.asked) {
+            self.settle(asked, Err(CommandError::Unanswered));
+        }
+    }
+
+    /// Commands that ended without an answer.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// Tells the caller, and remembers what may have been done without an answer.
+    fn settle(&mut self, Asked { key, tell }: Asked, outcome: Result<Answer, CommandError>) {
+        match &outcome {
+            Err(CommandError::Unanswered) => {
+                self.failed += 1;
+                self.unanswered.insert(key);
+            }
+            Err(CommandError::Refused(refusal)) if refusal.code == "OUTCOME_UNKNOWN" => {
+                self.unanswered.insert(key);
+            }
+            _ => self.unanswered.remove(&key),
+        }
+        let _ = tell.send(outcome);
+    }
+}
+
+/// A command that was given its name and not sent yet.
+pub(super) struct Prepared {
+    pub(super) frame: Command,
+    key: Key,
+}
+
+/// Commands whose outcome nobody knows. When one is asked again, the gateway is told so: a gateway that started since
+/// then cannot know it, and must not do it a second time.
+#[derive(Default)]
+struct Unanswered(VecDeque<(Instant, Key)>);
+
+impl Unanswered {
+    /// Commands remembered; the oldest is forgotten first.
+    const KEPT: usize = 1000;
+    /// As long as the gateway remembers its answers.
+    const FOR: Duration = Duration::from_secs(600);
+
+    fn contains(&self, key: &Key) -> bool {
+        self.0.iter().any(|(since, known)| known == key && since.elapsed() < Self::FOR)
+    }
+
+    /// Questions, which nobody's name stands under, do nothing twice.
+    fn insert(&mut self, key: Key) {
+        if key.0.is_none() {
+            return;
+        }
+        self.remove(&key);
+        if self.0.len() == Self::KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back((Instant::now(), key));
+    }
+
+    fn remove(&mut self, key: &Key) {
+        self.0.retain(|(_, known)| known != key);
+    }
+}
