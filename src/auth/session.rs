@@ -59,12 +59,12 @@ impl Sessions {
     ///
     /// # Panics
     ///
-    /// When `secret` is shorter than 64 bytes, which the configuration has checked.
+    /// When `secret` is shorter than 32 bytes; the configuration asks for 64.
     #[must_use]
     pub fn new(store: SessionStore, secret: &SecretString, secure: bool, ttl: Duration) -> Self {
         Self {
             store,
-            key: Key::from(secret.expose_secret().as_bytes()),
+            key: Key::derive_from(secret.expose_secret().as_bytes()),
             secure,
             ttl,
             ended: ExpiringSet::new(REMEMBERED),
@@ -327,6 +327,18 @@ mod tests {
         let removal = visit(&ours, Some(&cookie), end).await.1.unwrap();
         assert_eq!(removal.value(), "");
         assert_eq!(visit(&ours, Some(&cookie), whoami).await.0, 401, "a copy of an ended session's cookie");
+    }
+
+    #[actix_web::test]
+    async fn every_byte_of_the_secret_counts() {
+        let sessions = |secret: &str| {
+            let store = SessionStore::new(None);
+            web::Data::new(Sessions::new(store, &SecretString::from(secret.to_owned()), false, TTL))
+        };
+        let begin = "the same beginning of sixty-four bytes and more ".repeat(2);
+        let cookie = sign_in(&sessions(&format!("{begin}a"))).await;
+        assert_eq!(visit(&sessions(&format!("{begin}a")), Some(&cookie), whoami).await.0, 200);
+        assert_eq!(visit(&sessions(&format!("{begin}b")), Some(&cookie), whoami).await.0, 401);
     }
 
     #[actix_web::test]
