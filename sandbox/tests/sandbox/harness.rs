@@ -30,7 +30,7 @@ pub(crate) const INTENTS: u64 = 1 | 2 | 1 << 7 | 1 << 9 | 1 << 10 | 1 << 15;
 pub(crate) const ALL_INTENTS: u64 = 53_608_447;
 
 /// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One sandbox and a way to call it.
 pub(crate) struct Place {

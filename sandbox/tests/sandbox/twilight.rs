@@ -1,46 +1,52 @@
 //! twilight-gateway against the sandbox.
 
-use std::time::Duration;
-
 use futures_util::StreamExt;
 use guildstream_sandbox::{BOT_TOKEN, Fault};
 use serde_json::json;
 use twilight_gateway::{CloseFrame, ConfigBuilder, Intents, Message, Session, Shard, ShardId};
 
-use crate::harness::{GENERAL, Place, quiet};
+use crate::harness::{GENERAL, PATIENCE, Place, quiet};
 
-fn config(place: &Place) -> ConfigBuilder {
+pub(crate) fn config(place: &Place) -> ConfigBuilder {
     // Another test of this process may have done it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     ConfigBuilder::new(BOT_TOKEN.to_owned(), Intents::all())
         .proxy_url(place.sandbox.url().replace("http", "ws"))
 }
 
-/// The next dispatch of this type, as the text that came over the wire. Every sequence number on the way must follow
-/// the one before.
+/// The next dispatch, as the text that came over the wire. Its sequence number must follow the one before.
+pub(crate) async fn dispatch(shard: &mut Shard, seq: &mut u64) -> String {
+    loop {
+        let Some(Ok(Message::Text(text))) = StreamExt::next(shard).await else { continue };
+        let Some(s) = text.split(r#","s":"#).nth(1).and_then(|rest| rest.split(',').next()?.parse().ok())
+        else {
+            continue;
+        };
+        assert_eq!(s, *seq + 1, "a hole before {text}");
+        *seq = s;
+        return text;
+    }
+}
+
+/// The next dispatch of this type, with no hole before it.
 async fn next(shard: &mut Shard, seq: &mut u64, event: &str) -> String {
     let wanted = format!(r#"{{"t":"{event}""#);
     let search = async {
         loop {
-            let Some(Ok(Message::Text(text))) = StreamExt::next(shard).await else { continue };
-            let Some(s) = text.split(r#","s":"#).nth(1).and_then(|rest| rest.split(',').next()?.parse().ok())
-            else {
-                continue;
-            };
-            assert_eq!(s, *seq + 1, "a hole before {text}");
-            *seq = s;
+            let text = dispatch(shard, seq).await;
             if text.starts_with(&wanted) {
                 return text;
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), search).await.unwrap_or_else(|_| panic!("no {event} came"))
+    tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("no {event} came"))
 }
 
 #[actix_web::test]
 async fn it_becomes_ready_and_hears_its_own_message_and_reaction() {
     let place = Place::open(quiet()).await;
     let (mut shard, mut seq) = (Shard::with_config(ShardId::ONE, config(&place).build()), 0);
+    next(&mut shard, &mut seq, "READY").await;
     next(&mut shard, &mut seq, "GUILD_CREATE").await;
     let path = format!("/channels/{GENERAL}/messages");
     let message = place.bot("POST", &path, json!({ "content": "hello" })).await.body;
