@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint fmt bench delivery
+.PHONY: help dev test lint fmt bench delivery soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,3 +25,6 @@ bench: ## measure how long an event takes from Discord to a browser
 
 delivery: ## kill, stop and stall everything while events flow, and print what was lost: minutes
 	cargo test --locked --test delivery -- --exact the_long_table --ignored --nocapture
+
+soak: ## keep client libraries connected to the sandbox through faults: ten minutes, or SOAK_S seconds
+	cargo test --locked -p guildstream-sandbox --test sandbox -- soak:: --ignored --nocapture

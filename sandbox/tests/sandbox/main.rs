@@ -7,4 +7,5 @@ mod oauth;
 mod rest;
 mod serenity;
 mod size;
+mod soak;
 mod twilight;
