@@ -41,12 +41,18 @@ pub(crate) enum Close {
 pub(crate) enum Command {
     Heartbeat,
     Identify { intents: Intents, shard: Option<(u64, u64)>, large_threshold: usize, compress: bool },
+    Resume { session: String, seq: u64 },
+    Request(Request),
+}
+
+/// What only a client with a session may ask for.
+#[derive(Debug)]
+pub(crate) enum Request {
     PresenceUpdate { status: Status },
     VoiceStateUpdate { guild: Id, channel: Option<Id>, mute: bool, deaf: bool },
-    Resume { session: String, seq: u64 },
-    RequestGuildMembers { guild: Id, request: MemberRequest },
-    RequestSoundboardSounds { guilds: Vec<Id> },
-    RequestChannelInfo { guild: Id, fields: Vec<String> },
+    Members { guild: Id, wanted: MemberRequest },
+    SoundboardSounds { guilds: Vec<Id> },
+    ChannelInfo { guild: Id, fields: Vec<String> },
 }
 
 /// What an application may ask for.
@@ -129,21 +135,28 @@ pub(crate) fn parse(text: &[u8], authenticated: bool, allowed: Allowed) -> Resul
         2 | 6 if authenticated => Err(Close::AlreadyAuthenticated),
         2 => identify(read(d)?, allowed),
         6 => resume(read(d)?),
-        3 | 4 | 8 | 31 | 43 if !authenticated => Err(Close::NotAuthenticated),
+        3 | 4 | 8 | 31 | 43 if authenticated => request(op, d).map(Command::Request),
+        3 | 4 | 8 | 31 | 43 => Err(Close::NotAuthenticated),
+        _ => Err(Close::UnknownOpcode),
+    }
+}
+
+fn request(op: u64, d: Value) -> Result<Request, Close> {
+    match op {
         3 => {
             let status = Status::from_name(&read::<PresenceData>(d)?.status).ok_or(Close::DecodeError)?;
-            Ok(Command::PresenceUpdate { status })
+            Ok(Request::PresenceUpdate { status })
         }
         4 => voice(read(d)?),
         8 => members(read(d)?),
         31 => {
             let guilds = d.get("guild_ids").and_then(Value::as_array).ok_or(Close::DecodeError)?;
-            Ok(Command::RequestSoundboardSounds { guilds: guilds.iter().filter_map(snowflake).collect() })
+            Ok(Request::SoundboardSounds { guilds: guilds.iter().filter_map(snowflake).collect() })
         }
         43 => {
             let ChannelInfoData { guild_id, fields } = read(d)?;
             let guild = snowflake(&guild_id).ok_or(Close::DecodeError)?;
-            Ok(Command::RequestChannelInfo { guild, fields })
+            Ok(Request::ChannelInfo { guild, fields })
         }
         _ => Err(Close::UnknownOpcode),
     }
@@ -188,16 +201,16 @@ fn resume(data: ResumeData) -> Result<Command, Close> {
     Ok(Command::Resume { session: data.session_id, seq: data.seq.unwrap_or(0) })
 }
 
-fn voice(data: VoiceData) -> Result<Command, Close> {
+fn voice(data: VoiceData) -> Result<Request, Close> {
     let guild = snowflake(&data.guild_id).ok_or(Close::DecodeError)?;
     let channel = match &data.channel_id {
         Value::Null => None,
         id => Some(snowflake(id).ok_or(Close::DecodeError)?),
     };
-    Ok(Command::VoiceStateUpdate { guild, channel, mute: data.self_mute, deaf: data.self_deaf })
+    Ok(Request::VoiceStateUpdate { guild, channel, mute: data.self_mute, deaf: data.self_deaf })
 }
 
-fn members(data: MembersData) -> Result<Command, Close> {
+fn members(data: MembersData) -> Result<Request, Close> {
     let guild = match &data.guild_id {
         // Old libraries send a list of one.
         Value::Array(guilds) if guilds.len() == 1 => snowflake(&guilds[0]),
@@ -212,7 +225,7 @@ fn members(data: MembersData) -> Result<Command, Close> {
     if users.len() > 100 || (users.is_empty() && data.query.is_none()) {
         return Err(Close::DecodeError);
     }
-    let request = MemberRequest {
+    let wanted = MemberRequest {
         query: data.query,
         limit: data.limit as usize,
         users,
@@ -220,7 +233,7 @@ fn members(data: MembersData) -> Result<Command, Close> {
         // A longer nonce is ignored, as Discord documents.
         nonce: data.nonce.filter(|nonce| nonce.len() <= 32),
     };
-    Ok(Command::RequestGuildMembers { guild, request })
+    Ok(Request::Members { guild, wanted })
 }
 
 /// Reads a snowflake sent as a string or, by some libraries, as a number.

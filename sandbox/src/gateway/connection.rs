@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     discord::{Discord, Inner},
-    world::{SelfState, World, id::Id, json_text},
+    world::World,
 };
 
 /// Payloads a client may send within [`SENDS_WINDOW`].
@@ -156,11 +156,11 @@ impl Connection {
                     None => Err(End::Gone),
                 },
                 Some(order) = self.orders.recv() => self.obey(order).await,
-                () = wake.notified() => self.send_news().await,
                 () = sleep_until(deadline.into()) => {
                     self.end_session();
                     Err(Close::SessionTimedOut.into())
                 }
+                () = wake.notified() => self.send_news().await,
             };
             if let Err(end) = step {
                 return end;
@@ -211,8 +211,10 @@ impl Connection {
                 self.identify(&Identify { intents, shard, large_threshold }).await
             }
             Command::Resume { session, seq } => self.resume(session, seq).await,
-            command => {
-                self.discord.with(|inner| self.carry_out(inner, command));
+            Command::Request(request) => {
+                if let Some(session) = &self.session {
+                    self.discord.with(|inner| inner.carry_out(session, request));
+                }
                 Ok(())
             }
         }
@@ -257,51 +259,6 @@ impl Connection {
             }
             Err(ResumeError::Stale) => self.invalidate(false).await,
             Err(ResumeError::InvalidSeq) => Err(Close::InvalidSeq.into()),
-        }
-    }
-
-    /// Does what an authenticated client asks for; whatever comes of it arrives as dispatches.
-    fn carry_out(&self, inner: &mut Inner, command: Command) {
-        let bot = inner.world.application.bot;
-        let Some(id) = &self.session else { return };
-        match command {
-            Command::PresenceUpdate { status } => {
-                let guilds: Vec<Id> = inner.world.guilds.keys().copied().collect();
-                for guild in guilds {
-                    inner.world.set_status(guild, bot, status);
-                }
-            }
-            Command::VoiceStateUpdate { guild, channel, mute, deaf } => {
-                inner.world.seat_bot(
-                    guild,
-                    channel,
-                    SelfState { mute: Some(mute), deaf: Some(deaf), ..SelfState::default() },
-                );
-            }
-            Command::RequestGuildMembers { guild, request } => {
-                let Inner { world, hub, .. } = inner;
-                let (Some(guild), Some(session)) = (world.guilds.get(&guild), hub.session(id)) else {
-                    return;
-                };
-                for chunk in world.member_chunks(guild, &session.entitled(request)) {
-                    session.tell("\"GUILD_MEMBERS_CHUNK\"".into(), chunk);
-                }
-            }
-            Command::RequestSoundboardSounds { guilds } => {
-                let Some(session) = inner.hub.session(id) else { return };
-                for guild in guilds {
-                    let data = json_text(&json!({ "guild_id": guild, "soundboard_sounds": [] }));
-                    session.tell("\"SOUNDBOARD_SOUNDS\"".into(), data);
-                }
-            }
-            Command::RequestChannelInfo { guild, fields } => {
-                let Inner { world, hub, .. } = inner;
-                let (Some(guild), Some(session)) = (world.guilds.get(&guild), hub.session(id)) else {
-                    return;
-                };
-                session.tell("\"CHANNEL_INFO\"".into(), guild.channel_info(&fields));
-            }
-            Command::Heartbeat | Command::Identify { .. } | Command::Resume { .. } => {}
         }
     }
 

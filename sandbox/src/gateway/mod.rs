@@ -8,6 +8,7 @@ mod connection;
 pub(crate) mod hub;
 pub(crate) mod intents;
 mod replay;
+mod request;
 
 use std::{net::TcpStream, sync::Arc};
 
