@@ -234,6 +234,8 @@ impl Connection {
             Some(id) => {
                 log::info!("[Sandbox] session {id} began");
                 self.session = Some(id);
+                // It may have had another before, which op 9 took away.
+                self.seq = 0;
                 self.send_news().await
             }
             None => self.invalidate(false).await,
@@ -310,7 +312,6 @@ impl Connection {
         if let Some(id) = self.session.take() {
             self.discord.with(|inner| inner.hub.end(&id));
         }
-        self.seq = 0;
     }
 
     async fn send(&mut self, payload: String) -> Result<(), End> {

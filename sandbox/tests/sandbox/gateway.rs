@@ -247,6 +247,24 @@ async fn a_session_resumes_with_everything_it_missed_and_then_resumed() {
 }
 
 #[actix_web::test]
+async fn a_connection_whose_session_was_taken_away_may_begin_another_from_one() {
+    let place = Place::open(quiet()).await;
+    for resumable in [true, false] {
+        let (mut socket, _) = place.ready(INTENTS).await;
+        for _ in 0..10 {
+            place.sandbox.dispatch(r#"{"t":"N","d":null}"#).expect("dispatched");
+            socket.event("N").await;
+        }
+        place.fault(json!({ "kind": "invalid_session", "resumable": resumable })).await;
+        assert_eq!(socket.op(9).await["d"], resumable);
+        socket.identify(json!({ "intents": INTENTS })).await;
+        let ready = socket.payload().await;
+        assert_eq!((&ready["t"], &ready["s"]), (&json!("READY"), &json!(1)), "{ready}");
+    }
+    place.close().await;
+}
+
+#[actix_web::test]
 async fn a_session_that_its_client_ended_or_nobody_knows_cannot_be_resumed() {
     let place = Place::open(quiet()).await;
     for code in [1000, 1001] {
