@@ -149,6 +149,8 @@ impl Connection {
         loop {
             let deadline = self.last_heartbeat + interval + interval / 2;
             let step = tokio::select! {
+                // In this order: a heartbeat that has arrived counts, however late this task comes to read it.
+                biased;
                 message = self.messages.recv() => match message {
                     Some(Ok(message)) => self.hear(message).await,
                     // Larger than any payload may be, or no WebSocket at all.

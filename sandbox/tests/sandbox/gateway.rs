@@ -73,6 +73,31 @@ async fn heartbeats_are_acknowledged_also_before_identify_and_in_binary_frames()
 }
 
 #[actix_web::test]
+async fn a_client_that_reads_slowly_and_keeps_its_heartbeats_stays_connected() {
+    let heartbeat_interval = Duration::from_millis(400);
+    let place = Place::open(SandboxConfig { heartbeat_interval, ..quiet() }).await;
+    let (mut socket, _) = place.ready(1).await;
+    // More than the sockets and queues between the two take in, so that the sandbox has to wait for its reader.
+    let filler = "x".repeat(256 * 1024);
+    for at in 0..200 {
+        place.sandbox.dispatch(&format!("{{\"t\":\"N\",\"d\":[{at},\"{filler}\"]}}")).expect("dispatched");
+    }
+    let mut beats = tokio::time::interval(heartbeat_interval / 4);
+    for _ in 0..12 {
+        beats.tick().await;
+        socket.send(json!({ "op": 1, "d": null })).await;
+    }
+    for at in 0..200 {
+        assert_eq!(socket.event("N").await[0], at);
+        // Reading takes its time too.
+        if at % 3 == 0 {
+            socket.send(json!({ "op": 1, "d": null })).await;
+        }
+    }
+    place.close().await;
+}
+
+#[actix_web::test]
 async fn a_client_without_heartbeats_is_closed() {
     let heartbeat_interval = Duration::from_millis(60);
     let place = Place::open(SandboxConfig { heartbeat_interval, ..quiet() }).await;
