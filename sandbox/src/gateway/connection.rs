@@ -40,6 +40,9 @@ const BATCH: usize = 64;
 const WRITE_WITHIN: Duration = Duration::from_secs(60);
 /// How long a closed connection waits for the client's own close frame.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// How long an acknowledgement takes. Discord's cross a network, and some libraries (discord.py, nextcord) note when they
+/// sent a heartbeat only after they sent it: an ACK that is there before has taken them a whole interval, they say.
+const ACK_AFTER: Duration = Duration::from_millis(50);
 /// Orders waiting for a connection at most; more are dropped, since nobody could have seen them take effect.
 const ORDERS: usize = 64;
 
@@ -61,6 +64,8 @@ pub(crate) struct Connection {
     /// When the client sent its latest payloads.
     sends: VecDeque<Instant>,
     last_heartbeat: Instant,
+    /// When the acknowledgements that are owed go out. Never more than [`SENDS`].
+    acks: VecDeque<Instant>,
 }
 
 /// Why a connection ends.
@@ -107,6 +112,7 @@ impl Connection {
             seq: 0,
             sends: VecDeque::new(),
             last_heartbeat: Instant::now(),
+            acks: VecDeque::new(),
         }
     }
 
@@ -148,6 +154,7 @@ impl Connection {
         let wake = self.link.wake.clone();
         loop {
             let deadline = self.last_heartbeat + interval + interval / 2;
+            let ack = self.acks.front().copied();
             let step = tokio::select! {
                 // In this order: a heartbeat that has arrived counts, however late this task comes to read it.
                 biased;
@@ -161,6 +168,10 @@ impl Connection {
                 () = sleep_until(deadline.into()) => {
                     self.end_session();
                     Err(Close::SessionTimedOut.into())
+                }
+                () = sleep_until(ack.unwrap_or(deadline).into()), if ack.is_some() => {
+                    self.acks.pop_front();
+                    self.send(r#"{"t":null,"s":null,"op":11,"d":null}"#.to_owned()).await
                 }
                 () = wake.notified() => self.send_news().await,
             };
@@ -203,8 +214,9 @@ impl Connection {
         match command::parse(text, self.session.is_some(), allowed)? {
             Command::Heartbeat => {
                 self.last_heartbeat = now;
+                self.acks.push_back(now + ACK_AFTER);
                 self.discord.with(|inner| inner.hub.heartbeats += 1);
-                self.send(r#"{"t":null,"s":null,"op":11,"d":null}"#.to_owned()).await
+                Ok(())
             }
             Command::Identify { intents, shard, large_threshold, compress } => {
                 if compress {

@@ -1,6 +1,6 @@
 //! Gateway v10, by hand.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use guildstream_sandbox::SandboxConfig;
 use serde_json::{Value, json};
@@ -69,6 +69,18 @@ async fn heartbeats_are_acknowledged_also_before_identify_and_in_binary_frames()
     socket.binary(br#"{"op":1,"d":3}"#.to_vec()).await;
     socket.op(11).await;
     assert_eq!(place.state()["heartbeats"], 2);
+    place.close().await;
+}
+
+#[actix_web::test]
+async fn an_acknowledgement_takes_as_long_as_over_a_network() {
+    let place = Place::open(quiet()).await;
+    let mut socket = place.socket("?v=10").await;
+    socket.op(10).await;
+    let sent = Instant::now();
+    socket.send(json!({ "op": 1, "d": null })).await;
+    socket.op(11).await;
+    assert!(sent.elapsed() >= Duration::from_millis(50), "after {:?}", sent.elapsed());
     place.close().await;
 }
 
