@@ -134,10 +134,15 @@ fn come_or_go(
 ) -> Result<HttpResponse, ControlError> {
     let user = read_id(user)?;
     let done = discord.with(|inner| {
+        if user == inner.world.application.bot {
+            return Err(ControlError::bad_request(
+                "the bot stays in its guild, dispatch GUILD_DELETE instead",
+            ));
+        }
         // One guild is all there is.
         let guild = inner.world.guilds.keys().next().copied();
-        guild.is_some_and(|guild| deed(&mut inner.world, guild, user))
-    });
+        Ok(guild.is_some_and(|guild| deed(&mut inner.world, guild, user)))
+    })?;
     if done {
         Ok(HttpResponse::Ok().json(json!({ "userId": user })))
     } else {
@@ -196,10 +201,11 @@ impl Inner {
             .filter(|guild| guild.members.contains_key(&user))
             .map(|guild| guild.id)
             .ok_or_else(|| ControlError::not_found(format!("user {user} is not a member of that guild")))?;
-        if let Some(channel) = channel {
-            self.world.set_voice(guild, user, channel);
-        }
-        self.world.set_self(guild, user, change);
+        match channel {
+            Some(Some(channel)) => self.world.seat(guild, user, channel, change),
+            Some(None) => self.world.set_voice(guild, user, None),
+            None => self.world.set_self(guild, user, change),
+        };
         Ok(())
     }
 

@@ -198,8 +198,9 @@ async fn members_are_moved_write_come_and_go() {
     let post = async |path: &str, body: Value| {
         place.call("POST", &format!("/sandbox/members/{path}"), &[], body).await.status.as_u16()
     };
-    assert_eq!(post(&format!("{ADA}/voice"), json!({ "channelId": LOUNGE })).await, 200);
+    assert_eq!(post(&format!("{ADA}/voice"), json!({ "channelId": LOUNGE, "selfDeaf": true })).await, 200);
     let joined = socket.event("VOICE_STATE_UPDATE").await;
+    assert_eq!(joined["self_deaf"], true);
     assert_eq!(
         (&joined["channel_id"], &joined["member"]["user"]["username"]),
         (&json!(LOUNGE), &json!("ada"))
