@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use guildstream_sandbox::{SandboxConfig, SandboxError};
+use guildstream_sandbox::{CLIENT_ID, SandboxConfig, SandboxError};
 use serde_json::{Value, json};
 
 use crate::harness::{ADA, GENERAL, GUILD, Heard, INTENTS, LINUS, LOUNGE, MALLORY, Place, quiet};
@@ -225,6 +225,7 @@ async fn members_are_moved_write_come_and_go() {
         ("nobody/voice".to_owned(), json!({ "channelId": null }), 400),
         (format!("{ADA}/message"), json!({ "channelId": "1", "content": "" }), 404),
         (format!("{MALLORY}/leave"), Value::Null, 400),
+        (format!("{CLIENT_ID}/leave"), Value::Null, 400),
     ] {
         assert_eq!(post(&path, body.clone()).await, status, "{path} {body}");
     }
