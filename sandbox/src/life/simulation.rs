@@ -280,27 +280,26 @@ impl Simulation {
         seated.choose(&mut self.rng).copied()
     }
 
-    /// A voice channel that everybody can join.
+    /// A voice channel that everybody can join, with a seat left.
     fn room(&mut self, world: &World, guild: Id) -> Option<Id> {
-        self.public_channel(world, guild, ChannelKind::is_voice)
+        let voice = &world.guilds.get(&guild)?.voice;
+        let is_free = |room: &Channel| {
+            let seated = voice.values().filter(|seat| seat.channel == room.id).count();
+            room.user_limit == 0 || seated < room.user_limit as usize
+        };
+        self.public_channel(world, guild, |channel| channel.kind.is_voice() && is_free(channel))
     }
 
     fn text_channel(&mut self, world: &World, guild: Id) -> Option<Id> {
-        self.public_channel(world, guild, |kind| kind == ChannelKind::Text)
+        self.public_channel(world, guild, |channel| channel.kind == ChannelKind::Text)
     }
 
-    fn public_channel(
-        &mut self,
-        world: &World,
-        guild: Id,
-        wanted: impl Fn(ChannelKind) -> bool,
-    ) -> Option<Id> {
+    fn public_channel(&mut self, world: &World, guild: Id, wanted: impl Fn(&Channel) -> bool) -> Option<Id> {
         let guild = world.guilds.get(&guild)?;
         let closed = Permissions::VIEW_CHANNEL.with(Permissions::CONNECT).with(Permissions::SEND_MESSAGES);
         let open = guild.channels.values().filter(|channel| {
             let everyone = channel.overwrites.iter().find(|overwrite| overwrite.id == guild.id);
-            wanted(channel.kind)
-                && everyone.is_none_or(|overwrite| overwrite.deny & closed == Permissions::NONE)
+            wanted(channel) && everyone.is_none_or(|overwrite| overwrite.deny & closed == Permissions::NONE)
         });
         open.map(|channel| channel.id).collect::<Vec<_>>().choose(&mut self.rng).copied()
     }
@@ -355,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_moved_who_is_not_simulated_and_nobody_enters_a_private_room() {
+    fn nobody_is_moved_who_is_not_simulated_and_nobody_enters_a_private_or_full_room() {
         let mut world = World::demo(&SandboxConfig::default());
         let mut life = Simulation::new(5);
         for _ in 0..2000 {
@@ -364,6 +363,10 @@ mod tests {
                 for (user, seat) in &guild.voice {
                     assert!(world.is_simulated(*user));
                     assert!(world.permissions_in(*user, seat.channel).contains(Permissions::VIEW_CHANNEL));
+                }
+                for room in guild.channels.values().filter(|channel| channel.user_limit > 0) {
+                    let seated = guild.voice.values().filter(|seat| seat.channel == room.id).count();
+                    assert!(seated <= room.user_limit as usize, "{seated} in {}", room.name);
                 }
             }
         }
