@@ -95,7 +95,7 @@ fn channel_routes(api: &mut web::ServiceConfig) {
                 .delete(channels::delete_overwrite),
         )
         .service(at("/channels/{channel}/typing").post(messages::typing))
-        .service(at("/channels/{channel}/pins").get(messages::pins))
+        .service(at("/channels/{channel}/pins").get(messages::all_pins))
         .service(at("/channels/{channel}/pins/{message}").put(messages::pin).delete(messages::pin))
         .service(at("/channels/{channel}/threads").post(threads::create))
         .service(at("/channels/{channel}/thread-members").get(threads::members))

@@ -124,8 +124,10 @@ const MEMBER: Permissions = Permissions::VIEW_CHANNEL
     .with(Permissions::REQUEST_TO_SPEAK)
     .with(Permissions::USE_APPLICATION_COMMANDS);
 
-const STAFF: Permissions =
-    Permissions::MANAGE_MESSAGES.with(Permissions::MOVE_MEMBERS).with(Permissions::MUTE_MEMBERS);
+const STAFF: Permissions = Permissions::MANAGE_MESSAGES
+    .with(Permissions::PIN_MESSAGES)
+    .with(Permissions::MOVE_MEMBERS)
+    .with(Permissions::MUTE_MEMBERS);
 
 /// The bot is no administrator, so that missing permissions can be met.
 const BOT: Permissions = STAFF

@@ -241,6 +241,13 @@ impl Channel {
         self.messages.binary_search_by_key(&id, |message| message.id).ok().map(|at| &mut self.messages[at])
     }
 
+    /// The pinned messages, the one that was pinned last first.
+    pub(crate) fn pins(&self) -> impl Iterator<Item = &Message> {
+        let mut pins: Vec<_> = self.messages.iter().filter(|message| message.pinned.is_some()).collect();
+        pins.sort_by_key(|message| std::cmp::Reverse(message.pinned));
+        pins.into_iter()
+    }
+
     /// Files a message as the newest; ids only grow, so the list stays sorted.
     pub(crate) fn push(&mut self, message: Message) {
         self.last_message = Some(message.id);

@@ -14,7 +14,8 @@ pub(crate) struct Message {
     pub(crate) edited: Option<Timestamp>,
     pub(crate) body: MessageBody,
     pub(crate) reactions: Vec<Reaction>,
-    pub(crate) pinned: bool,
+    /// Since when it is pinned.
+    pub(crate) pinned: Option<Timestamp>,
     /// The thread that grew from this message.
     pub(crate) thread: Option<Id>,
 }

@@ -23,7 +23,7 @@ impl World {
             edited: None,
             body,
             reactions: Vec::new(),
-            pinned: false,
+            pinned: None,
             thread: None,
         };
         self.channel_mut(channel)?.push(message.clone());
@@ -46,19 +46,21 @@ impl World {
         Some(message)
     }
 
-    /// Pins or unpins a message.
+    /// Pins or unpins a message. A second time changes nothing and tells nobody.
     pub(crate) fn pin(&mut self, channel: Id, id: Id, pinned: bool) {
-        let Some(message) = self.channel_mut(channel).and_then(|channel| channel.message_mut(id)) else {
+        let Some(place) = self.channel_mut(channel) else { return };
+        let Some(message) = place.message_mut(id).filter(|message| message.pinned.is_some() != pinned) else {
             return;
         };
-        message.pinned = pinned;
+        message.pinned = pinned.then(Timestamp::now);
         let message = message.clone();
+        let latest = place.pins().next().and_then(|message| message.pinned);
         let guild = self.guild_of(channel).map(|guild| guild.id);
         self.tell_message("MESSAGE_UPDATE", &message);
         self.emit_in(
             channel,
             "CHANNEL_PINS_UPDATE",
-            &json!({ "guild_id": guild, "channel_id": channel, "last_pin_timestamp": pinned.then(Timestamp::now) }),
+            &json!({ "guild_id": guild, "channel_id": channel, "last_pin_timestamp": latest }),
         );
     }
 

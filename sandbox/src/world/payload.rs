@@ -370,7 +370,7 @@ impl World {
             "attachments": [],
             "embeds": body.embeds,
             "components": body.components,
-            "pinned": message.pinned,
+            "pinned": message.pinned.is_some(),
             "flags": body.flags,
         });
         if !message.reactions.is_empty() {

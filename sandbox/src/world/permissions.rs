@@ -77,6 +77,8 @@ permissions! {
     SEND_VOICE_MESSAGES = 46,
     SEND_POLLS = 49,
     USE_EXTERNAL_APPS = 50,
+    PIN_MESSAGES = 51,
+    BYPASS_SLOWMODE = 52,
 }
 
 impl Permissions {

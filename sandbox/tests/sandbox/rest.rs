@@ -253,6 +253,7 @@ async fn a_change_over_rest_comes_back_as_the_dispatches_discord_sends() {
             204,
             vec!["MESSAGE_UPDATE", "CHANNEL_PINS_UPDATE"],
         ),
+        ("PUT", format!("/channels/{GENERAL}/pins/{id}"), Value::Null, 204, vec![]),
         ("POST", format!("{message}/threads"), json!({ "name": "t" }), 201, vec!["THREAD_CREATE", AUDIT]),
         ("POST", format!("{message}/threads"), json!({ "name": "t" }), 400, vec![]),
         (
@@ -419,6 +420,45 @@ async fn pages_of_messages_are_cut_before_after_and_around() {
     assert_eq!(page(format!("limit=2&before={}", ids[3])).await, ["2", "1"]);
     assert_eq!(page(format!("limit=2&after={}", ids[3])).await, ["5", "4"]);
     assert_eq!(page(format!("limit=3&around={}", ids[3])).await, ["4", "3", "2"]);
+    place.close().await;
+}
+
+#[actix_web::test]
+async fn pins_come_in_pages_the_latest_first_and_the_older_route_shows_them_bare() {
+    let place = free().await;
+    let (mut socket, _) = place.ready(ALL_INTENTS).await;
+    let mut ids = Vec::new();
+    for content in ["a", "b", "c"] {
+        ids.push(write(&place, json!({ "content": content })).await);
+    }
+    // Pinned in another order than written.
+    for at in [1, 2, 0] {
+        let pin = format!("{}/pins/{}", messages(GENERAL), ids[at]);
+        assert_eq!(place.bot("PUT", &pin, Value::Null).await.status, 204);
+        assert!(socket.event("CHANNEL_PINS_UPDATE").await["last_pin_timestamp"].is_string());
+    }
+    let pins = format!("{}/pins", messages(GENERAL));
+    let first = place.bot("GET", &format!("{pins}?limit=2"), Value::Null).await.body;
+    let shown = |page: &Value| -> Vec<String> {
+        let items = page["items"].as_array().expect("a list");
+        items.iter().map(|item| item["message"]["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    assert_eq!((shown(&first), &first["has_more"]), (vec![ids[0].clone(), ids[2].clone()], &json!(true)));
+    let before = first["items"][1]["pinned_at"].as_str().expect("a time").replace('+', "%2B");
+    let rest = place.bot("GET", &format!("{pins}?before={before}"), Value::Null).await.body;
+    assert_eq!((shown(&rest), &rest["has_more"]), (vec![ids[1].clone()], &json!(false)));
+    let bare = place.bot("GET", &format!("/channels/{GENERAL}/pins"), Value::Null).await.body;
+    assert_eq!((&bare[0]["id"], &bare[0]["pinned"]), (&json!(ids[0]), &json!(true)));
+    for query in ["limit=0", "limit=51", "before=yesterday"] {
+        assert_eq!(place.bot("GET", &format!("{pins}?{query}"), Value::Null).await.code(), (400, 50035));
+    }
+    let unpin = format!("{pins}/{}", ids[0]);
+    assert_eq!(place.bot("DELETE", &unpin, Value::Null).await.status, 204);
+    // What is left was pinned before.
+    assert_eq!(
+        socket.event("CHANNEL_PINS_UPDATE").await["last_pin_timestamp"],
+        first["items"][1]["pinned_at"]
+    );
     place.close().await;
 }
 
