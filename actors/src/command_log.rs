@@ -48,8 +48,8 @@ pub(crate) struct Ticket(u64);
 /// How a command is met.
 #[derive(Debug)]
 pub(crate) enum Admission {
-    /// It is new.
-    Run(Ticket),
+    /// It is new, or what came of it at `first_tried` is not known.
+    Run { ticket: Ticket, first_tried: Option<Instant> },
     /// The same is being carried out.
     Joined,
     /// It was asked before, or cannot be.
@@ -58,23 +58,41 @@ pub(crate) enum Admission {
 
 #[derive(Default)]
 pub(crate) struct CommandLog {
-    entries: HashMap<Key, (BodyHash, Entry)>,
+    entries: HashMap<Key, Entry>,
     running: HashMap<u64, Running>,
-    /// Outcomes in the order they came, with their size.
-    remembered: VecDeque<(Instant, Key, usize)>,
+    /// Outcomes in the order they came.
+    remembered: VecDeque<Remembered>,
     bytes: usize,
     next: u64,
 }
 
-enum Entry {
+struct Entry {
+    body: BodyHash,
+    stage: Stage,
+}
+
+enum Stage {
     Running(u64),
-    Done(Outcome),
+    /// The ticket's number tells this outcome from one that the same command had before.
+    Done {
+        ticket: u64,
+        outcome: Outcome,
+        first_tried: Instant,
+    },
 }
 
 struct Running {
     /// A command without an id is carried out and forgotten.
     key: Option<Key>,
     askers: Vec<Asker>,
+    began: Instant,
+}
+
+struct Remembered {
+    since: Instant,
+    key: Key,
+    ticket: u64,
+    bytes: usize,
 }
 
 impl CommandLog {
@@ -84,45 +102,63 @@ impl CommandLog {
         let refused = |code, message: &str| Admission::Answered(Err(Refusal::new(code, message)));
         let key = command.key().map(|key| (command.actor, key.to_owned()));
         let body = hash(command);
-        if let Some((known, entry)) = key.as_ref().and_then(|key| self.entries.get(key)) {
-            if *known != body {
+        let mut tried = None;
+        if let Some(entry) = key.as_ref().and_then(|key| self.entries.get(key)) {
+            if entry.body != body {
                 return refused("CONFLICT", "this requestId was used with another body: take a new one");
             }
-            return match entry {
-                Entry::Done(outcome) => Admission::Answered(outcome.clone()),
-                Entry::Running(id) => match self.running.get_mut(id) {
+            match &entry.stage {
+                Stage::Done { outcome: Err(refusal), first_tried, .. } if refusal.is_unknown() => {
+                    tried = Some(*first_tried);
+                }
+                Stage::Done { outcome, .. } => return Admission::Answered(outcome.clone()),
+                Stage::Running(id) => match self.running.get_mut(id) {
                     Some(running) if running.askers.len() < MAX_ASKERS => {
                         running.askers.push(asker);
-                        Admission::Joined
+                        return Admission::Joined;
                     }
-                    _ => refused("UNAVAILABLE", "it is being carried out, and too many wait for it"),
+                    _ => {
+                        return refused("UNAVAILABLE", "it is being carried out, and too many wait for it");
+                    }
                 },
-            };
+            }
         }
         if self.running.len() >= MAX_IN_FLIGHT {
             return refused("UNAVAILABLE", "not sent: too many commands are being carried out, try again");
         }
         self.next += 1;
         if let Some(key) = &key {
-            self.entries.insert(key.clone(), (body, Entry::Running(self.next)));
+            self.entries.insert(key.clone(), Entry { body, stage: Stage::Running(self.next) });
         }
-        self.running.insert(self.next, Running { key, askers: vec![asker] });
-        Admission::Run(Ticket(self.next))
+        self.running.insert(self.next, Running { key, askers: vec![asker], began: now });
+        Admission::Run { ticket: Ticket(self.next), first_tried: tried }
     }
 
-    /// Remembers what came of a command, and says who waits for it. What was surely not done may be asked again.
-    pub(crate) fn conclude(&mut self, Ticket(id): Ticket, outcome: &Outcome, now: Instant) -> Vec<Asker> {
-        let Some(Running { key, askers }) = self.running.remove(&id) else { return Vec::new() };
+    /// Remembers what came of a command, and says who waits for it. What was surely not done may be asked again;
+    /// `first_tried` is when it may have been done for the first time, if this was not it.
+    pub(crate) fn conclude(
+        &mut self,
+        Ticket(ticket): Ticket,
+        outcome: &Outcome,
+        first_tried: Option<Instant>,
+        now: Instant,
+    ) -> Vec<Asker> {
+        let Some(Running { key, askers, began }) = self.running.remove(&ticket) else { return Vec::new() };
         let Some(key) = key else { return askers };
-        if outcome.as_ref().is_err_and(is_passing) {
-            self.entries.remove(&key);
-            return askers;
-        }
-        if let Some((_, entry)) = self.entries.get_mut(&key) {
-            let bytes = size(outcome) + key.1.len();
-            *entry = Entry::Done(outcome.clone());
+        let outcome = match (outcome, first_tried) {
+            (Err(refusal), None) if refusal.is_passing() => {
+                self.entries.remove(&key);
+                return askers;
+            }
+            // That it was not done this time says nothing of the time before.
+            (Err(refusal), Some(_)) if refusal.is_passing() => Err(Refusal::new("OUTCOME_UNKNOWN", "")),
+            (outcome, _) => outcome.clone(),
+        };
+        if let Some(entry) = self.entries.get_mut(&key) {
+            let bytes = size(&outcome) + key.1.len();
+            entry.stage = Stage::Done { ticket, outcome, first_tried: first_tried.unwrap_or(began) };
             self.bytes += bytes;
-            self.remembered.push_back((now, key, bytes));
+            self.remembered.push_back(Remembered { since: now, key, ticket, bytes });
         }
         askers
     }
@@ -138,22 +174,22 @@ impl CommandLog {
     }
 
     fn forget(&mut self, now: Instant) {
-        while let Some((since, ..)) = self.remembered.front()
-            && (now.saturating_duration_since(*since) >= REMEMBERED
+        while let Some(oldest) = self.remembered.front()
+            && (now.saturating_duration_since(oldest.since) >= REMEMBERED
                 || self.remembered.len() > MAX_OUTCOMES
                 || self.bytes > MAX_BYTES)
         {
-            if let Some((_, key, bytes)) = self.remembered.pop_front() {
+            let Some(Remembered { key, ticket: forgotten, bytes, .. }) = self.remembered.pop_front() else {
+                return;
+            };
+            self.bytes -= bytes;
+            let is_it =
+                |entry: &Entry| matches!(entry.stage, Stage::Done { ticket, .. } if ticket == forgotten);
+            if self.entries.get(&key).is_some_and(is_it) {
                 self.entries.remove(&key);
-                self.bytes -= bytes;
             }
         }
     }
-}
-
-/// Refusals that say nothing was done and that a later try may go better.
-fn is_passing(refusal: &Refusal) -> bool {
-    matches!(refusal.code.as_str(), "RATE_LIMITED" | "UNAVAILABLE")
 }
 
 fn size(outcome: &Outcome) -> usize {
@@ -185,7 +221,7 @@ mod tests {
             actor: Some(UserId(user)),
             request_id: id.map(ToOwned::to_owned),
             key: None,
-            again: false,
+            first_sent: None,
         }
     }
 
@@ -195,7 +231,7 @@ mod tests {
 
     fn ticket(admission: Admission) -> Ticket {
         match admission {
-            Admission::Run(ticket) => ticket,
+            Admission::Run { ticket, .. } => ticket,
             other => panic!("not run: {other:?}"),
         }
     }
@@ -210,7 +246,7 @@ mod tests {
         let ask = command(1, Some("a"), "{}");
         let running = ticket(log.admit(&ask, asker(1), now));
         assert!(matches!(log.admit(&ask, asker(2), now), Admission::Joined));
-        assert_eq!(log.conclude(running, &done(), now), [asker(1), asker(2)]);
+        assert_eq!(log.conclude(running, &done(), None, now), [asker(1), asker(2)]);
         let almost = now + REMEMBERED - Duration::from_secs(1);
         let Admission::Answered(Ok(data)) = log.admit(&ask, asker(3), almost) else { panic!("run twice") };
         assert_eq!(data.get(), "[1]");
@@ -227,15 +263,45 @@ mod tests {
         ticket(log.admit(&command(2, Some("a"), "{ }"), asker(1), now));
     }
 
+    fn refused(code: &str) -> Outcome {
+        Err(Refusal::new(code, ""))
+    }
+
     #[test]
-    fn what_was_surely_not_done_may_be_asked_again_and_what_may_have_been_done_may_not() {
-        for (code, may) in [("RATE_LIMITED", true), ("UNAVAILABLE", true), ("OUTCOME_UNKNOWN", false)] {
+    fn what_was_surely_not_done_may_be_asked_again() {
+        for (code, may) in [("RATE_LIMITED", true), ("UNAVAILABLE", true), ("MISSING_PERMISSIONS", false)] {
             let (mut log, now) = (CommandLog::default(), Instant::now());
             let ask = command(1, Some("a"), "{}");
             let running = ticket(log.admit(&ask, asker(1), now));
-            log.conclude(running, &Err(Refusal::new(code, "")), now);
-            assert_eq!(matches!(log.admit(&ask, asker(1), now), Admission::Run(_)), may, "{code}");
+            log.conclude(running, &refused(code), None, now);
+            let again = log.admit(&ask, asker(1), now);
+            assert_eq!(matches!(again, Admission::Run { first_tried: None, .. }), may, "{code}");
         }
+    }
+
+    #[test]
+    fn what_may_have_been_done_is_known_to_be_so_however_often_it_is_asked() {
+        let (mut log, now) = (CommandLog::default(), Instant::now());
+        let ask = command(1, Some("a"), "{}");
+        let running = ticket(log.admit(&ask, asker(1), now));
+        log.conclude(running, &refused("OUTCOME_UNKNOWN"), None, now);
+        let conflict = log.admit(&command(1, Some("a"), "{ }"), asker(1), now);
+        assert!(matches!(conflict, Admission::Answered(Err(refusal)) if refusal.code == "CONFLICT"));
+        for (after_s, outcome) in
+            [(100, refused("RATE_LIMITED")), (200, refused("OUTCOME_UNKNOWN")), (300, done())]
+        {
+            let later = now + Duration::from_secs(after_s);
+            let Admission::Run { ticket, first_tried } = log.admit(&ask, asker(1), later) else {
+                panic!("answered")
+            };
+            assert_eq!(first_tried, Some(now));
+            log.conclude(ticket, &outcome, first_tried, later);
+        }
+        // The answer is remembered for its own ten minutes, not for those of what was not known.
+        let late = log.admit(&ask, asker(1), now + Duration::from_secs(700));
+        assert!(matches!(late, Admission::Answered(Ok(_))), "{late:?}");
+        ticket(log.admit(&ask, asker(1), now + Duration::from_secs(900)));
+        assert_eq!(log.bytes, 0);
     }
 
     #[test]
@@ -244,8 +310,8 @@ mod tests {
         let ask = command(1, None, "{}");
         let first = ticket(log.admit(&ask, asker(1), now));
         let second = ticket(log.admit(&ask, asker(2), now));
-        assert_eq!(log.conclude(first, &done(), now), [asker(1)]);
-        assert_eq!(log.conclude(second, &done(), now), [asker(2)]);
+        assert_eq!(log.conclude(first, &done(), None, now), [asker(1)]);
+        assert_eq!(log.conclude(second, &done(), None, now), [asker(2)]);
         assert!(log.entries.is_empty());
     }
 
@@ -260,7 +326,7 @@ mod tests {
         assert!(matches!(refused, Admission::Answered(Err(refusal)) if refusal.code == "UNAVAILABLE"));
         let large: Outcome = Ok(RawValue::from_string(format!("\"{}\"", "x".repeat(100_000))).unwrap());
         for ticket in tickets {
-            log.conclude(ticket, &large, now);
+            log.conclude(ticket, &large, None, now);
         }
         log.forget(now);
         assert!(log.bytes <= MAX_BYTES && log.entries.len() == log.remembered.len());

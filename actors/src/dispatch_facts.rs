@@ -219,7 +219,10 @@ mod tests {
         let channels: Vec<_> = guild.channels.iter().map(|it| (it.id.0, it.kind, it.name.clone())).collect();
         assert_eq!(channels, [(3, None, None)]);
         assert_eq!(guild.members.iter().map(|member| member.user.0).collect::<Vec<_>>(), [5]);
-        assert_eq!(guild.threads, [ThreadFacts { id: ChannelId(7), parent: ChannelId(3), private: true }]);
+        assert_eq!(
+            guild.threads,
+            [ThreadFacts { id: ChannelId(7), parent: ChannelId(3), private: true, locked: false }]
+        );
         assert_eq!(guild.voice.len(), 1);
         assert_eq!(guild.voice[0].flags, VoiceFlags::default());
     }

@@ -338,7 +338,7 @@ impl LinkClient {
             let reason = "the link to the gateway is down".to_owned();
             return Err(CommandError::NotSent { reason });
         }
-        if self.in_flight.is_full() {
+        if self.in_flight.is_full_for(&command) {
             return Err(CommandError::QueueFull);
         }
         let prepared = self.in_flight.prepare(command);

@@ -1,6 +1,8 @@
 //! The link's envelope, between gateway and web: WebSocket text frames of JSON. Unknown fields are ignored, so a peer
 //! that knows only the first protocol's fields keeps working in either direction.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -73,8 +75,8 @@ pub struct Command {
     pub request_id: Option<String>,
     /// What its caller calls it, to have it done once; without one, that is `request_id`.
     pub key: Option<String>,
-    /// Whether it was sent before and never answered.
-    pub again: bool,
+    /// How long ago it was sent first, if it was sent before and nobody knows what came of it.
+    pub first_sent: Option<Duration>,
 }
 
 impl Command {
@@ -106,6 +108,18 @@ impl Refusal {
     /// A refusal with a code and a message.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { message: message.into(), code: code.to_owned(), retry_after_s: None, discord: None }
+    }
+
+    /// Nothing was done, and a later try may go better.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self.code.as_str(), "RATE_LIMITED" | "UNAVAILABLE")
+    }
+
+    /// It may have been done.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.code == "OUTCOME_UNKNOWN"
     }
 }
 
@@ -180,6 +194,7 @@ struct EventData<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct CommandData<'a> {
     command: String,
     #[serde(borrow, default)]
@@ -189,7 +204,7 @@ struct CommandData<'a> {
     #[serde(default)]
     key: Option<String>,
     #[serde(default)]
-    again: bool,
+    first_sent_ms_ago: Option<u64>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -227,7 +242,7 @@ pub fn decode(frame: &Bytes) -> Result<LinkFrame, InvalidFrame> {
             Ok(LinkFrame::Gap { id, event })
         }
         "command" => {
-            let CommandData { command, payload, actor, key, again } =
+            let CommandData { command, payload, actor, key, first_sent_ms_ago } =
                 serde_json::from_str(data).map_err(not_json)?;
             Ok(LinkFrame::Command(Command {
                 command,
@@ -235,7 +250,7 @@ pub fn decode(frame: &Bytes) -> Result<LinkFrame, InvalidFrame> {
                 actor: actor.map(|actor| actor.user_id),
                 request_id: wire.request_id,
                 key,
-                again,
+                first_sent: first_sent_ms_ago.map(Duration::from_millis),
             }))
         }
         "ack" => Ok(LinkFrame::Ack {
@@ -299,6 +314,7 @@ pub fn encode_error(request_id: Option<&str>, refusal: &Refusal, ts: u64) -> Str
 #[must_use]
 pub fn encode_command(command: &Command, ts: u64) -> String {
     #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
     struct Data<'a> {
         command: &'a str,
         payload: &'a RawValue,
@@ -306,15 +322,15 @@ pub fn encode_command(command: &Command, ts: u64) -> String {
         actor: Option<Actor>,
         #[serde(skip_serializing_if = "Option::is_none")]
         key: Option<&'a str>,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        again: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        first_sent_ms_ago: Option<u64>,
     }
     let data = Data {
         command: &command.command,
         payload: &command.payload,
         actor: command.actor.map(|user_id| Actor { user_id }),
         key: command.key.as_deref(),
-        again: command.again,
+        first_sent_ms_ago: command.first_sent.map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
     };
     let request_id = command.request_id.as_deref();
     encode(&Outgoing { request_id, ts, ..Outgoing::new("command", &data) })
@@ -431,7 +447,7 @@ mod tests {
 
         #[test]
         fn commands_and_refusals_survive_the_link(command in ".*", request in ".*", actor: Option<u64>, message in ".*") {
-            let sent = Command { command: command.clone(), payload: raw(&message), actor: actor.map(UserId), request_id: Some(request.clone()), key: None, again: false };
+            let sent = Command { command: command.clone(), payload: raw(&message), actor: actor.map(UserId), request_id: Some(request.clone()), key: None, first_sent: None };
             let LinkFrame::Command(read) = decode(&encode_command(&sent, 1).into()).unwrap() else { panic!() };
             prop_assert_eq!((read.command, read.actor, read.request_id), (command, actor.map(UserId), Some(request.clone())));
             prop_assert_eq!(read.payload.get(), sent.payload.get());

@@ -342,6 +342,10 @@ impl Handler<RunCommand> for LinkServer {
     type Result = ();
 
     fn handle(&mut self, RunCommand { link, command }: RunCommand, ctx: &mut Self::Context) {
+        // Nobody would hear what came of it.
+        if self.stopped {
+            return;
+        }
         self.counters.commands += 1;
         let request_id = command.request_id.clone();
         if let Some(question) = Question::parse(&command) {

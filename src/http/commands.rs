@@ -96,11 +96,9 @@ pub(super) async fn send(
         return Err(ApiError::Invalid(message));
     }
     let request_id = request_id.unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()));
-    let user = signed_in.user.id;
-    // Ids are the callers' own choice: over the link, which all of them share, the user's id keeps them apart.
-    let link_id = Some(format!("{user}:{request_id}"));
     let name = command.clone();
-    let command = SendCommand { command, payload, actor: Some(user), request_id: link_id };
+    let actor = Some(signed_in.user.id);
+    let command = SendCommand { command, payload, actor, request_id: Some(request_id.clone()) };
     let sent = Instant::now();
     // The link client has its own deadline, COMMAND_TIMEOUT_S.
     let answer = match state.link.send(command).await {

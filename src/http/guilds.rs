@@ -129,6 +129,13 @@ impl<'a> VisibleGuild<'a> {
 impl<'a> VisibleChannel<'a> {
     fn new(channel: &'a ChannelInfo, permissions: Permissions) -> Self {
         let is_one_of = |kinds: &[u64]| channel.kind.is_some_and(|kind| kinds.contains(&kind));
+        let is_room = is_one_of(&HOLDING_PEOPLE);
+        // In a voice channel that one may not join one may not write either.
+        let writing = if is_room {
+            Permissions::SEND_MESSAGES | Permissions::CONNECT
+        } else {
+            Permissions::SEND_MESSAGES
+        };
         Self {
             id: channel.id,
             name: channel.name.as_deref(),
@@ -136,8 +143,8 @@ impl<'a> VisibleChannel<'a> {
             parent_id: channel.parent_id,
             position: channel.position,
             permissions,
-            can_send: is_one_of(&HOLDING_MESSAGES) && permissions.contains(Permissions::SEND_MESSAGES),
-            can_connect: is_one_of(&HOLDING_PEOPLE) && permissions.contains(Permissions::CONNECT),
+            can_send: is_one_of(&HOLDING_MESSAGES) && permissions.contains(writing),
+            can_connect: is_room && permissions.contains(Permissions::CONNECT),
         }
     }
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::authors::Authors;
 use crate::{
-    guild_model::{GuildModel, Membership},
+    guild_model::{ChannelKind, GuildModel, Membership},
     link_frame::{Command, Refusal},
     permissions::Permissions,
     snowflake::{ChannelId, GuildId, UserId},
@@ -47,7 +47,7 @@ pub(super) struct Authority<'a> {
 pub(super) struct Place {
     pub(super) guild: GuildId,
     pub(super) channel: ChannelId,
-    pub(super) is_thread: bool,
+    pub(super) kind: ChannelKind,
     held: Permissions,
 }
 
@@ -72,15 +72,25 @@ impl<'a> Authority<'a> {
                 format!("channel {channel} is not in a guild of this service, or you cannot see it");
             Refusal::new("FORBIDDEN", message)
         };
-        let guild = guild.ok_or_else(hidden)?;
+        let guild = match guild {
+            Some(guild) => guild,
+            None if self.guilds.iter().all(|guild| self.model.knows(*guild)) => return Err(hidden()),
+            None => return Err(not_known_yet()),
+        };
         let held = match self.actor {
             None => Permissions::ALL,
-            Some(user) => self.model.channel_permissions(guild, channel, user, self.now).unwrap_or_default(),
+            Some(user) => {
+                self.standing(guild, user)?;
+                self.model.channel_permissions(guild, channel, user, self.now).unwrap_or_default()
+            }
         };
         if !held.contains(Permissions::VIEW_CHANNEL) {
             return Err(hidden());
         }
-        Ok(Place { guild, channel, is_thread: self.model.is_thread(channel), held })
+        if let Some(user) = self.actor {
+            self.require_leave(guild, user)?;
+        }
+        Ok(Place { guild, channel, kind: self.model.kind(guild, channel), held })
     }
 
     /// Whether the one who asks may do this in a configured guild at large.
@@ -91,13 +101,34 @@ impl<'a> Authority<'a> {
         if !self.guilds.contains(&guild) {
             return Err(forbidden());
         }
-        let held = match self.actor.map(|user| self.model.access(guild, user, self.now)) {
+        let held = match self.actor {
             None => Permissions::ALL,
-            Some(Membership::Member(access)) => access.permissions,
-            Some(_) => return Err(forbidden()),
+            Some(user) => {
+                let held = self.standing(guild, user)?.ok_or_else(forbidden)?;
+                self.require_leave(guild, user)?;
+                held
+            }
         };
         held.require(needs, &format!("guild {guild}"))?;
         Ok(guild)
+    }
+
+    /// What a user may do in a guild at large; `None` when they are no member. An error when it cannot be said: their
+    /// look-up has failed, or the guild is still to come.
+    fn standing(&self, guild: GuildId, user: UserId) -> Result<Option<Permissions>, Refusal> {
+        match self.model.access(guild, user, self.now) {
+            Membership::Member(access) => Ok(Some(access.permissions)),
+            Membership::Absent => Ok(None),
+            Membership::Unseen | Membership::Unavailable => Err(not_known_yet()),
+        }
+    }
+
+    fn require_leave(&self, guild: GuildId, user: UserId) -> Result<(), Refusal> {
+        if self.model.may_act(guild, user, self.now) {
+            return Ok(());
+        }
+        let message = format!("you are timed out in guild {guild}, or have yet to accept its rules");
+        Err(Refusal::new("MISSING_PERMISSIONS", message))
     }
 
     /// Whether a message is the asker's own: written by them, or sent for them through us.
@@ -105,15 +136,25 @@ impl<'a> Authority<'a> {
         self.actor.is_none() || self.actor == self.authors.of(message.get())
     }
 
+    /// Whether nobody's rights but the bot's decide.
+    pub(super) fn is_bot(&self) -> bool {
+        self.actor.is_none()
+    }
+
     /// Whether this is the asker.
     pub(super) fn is_self(&self, user: discord::UserId) -> bool {
         self.actor == Some(UserId(user.get()))
     }
 
-    /// The voice channel in which a member sits.
-    pub(super) fn seat(&self, guild: GuildId, user: discord::UserId) -> Option<discord::ChannelId> {
+    /// The voice channel in which a member sits, if the one who asks can see it.
+    pub(super) fn seat(&self, guild: GuildId, user: discord::UserId) -> Option<Place> {
         let seat = self.model.voice_channel_of(guild, UserId(user.get()))?;
-        (seat.0 != 0).then(|| discord::ChannelId::new(seat.0))
+        (seat.0 != 0).then(|| self.channel(discord::ChannelId::new(seat.0)).ok())?
+    }
+
+    /// Whether one more may sit in a voice channel.
+    pub(super) fn has_seats(&self, place: &Place) -> bool {
+        self.model.has_seats(place.guild, place.channel)
     }
 }
 
@@ -122,9 +163,27 @@ impl Place {
         self.held.contains(needs)
     }
 
+    /// What writing here needs. In a voice channel that one may not join one may not write either
+    /// ([implicit permissions](https://docs.discord.com/developers/topics/permissions#implicit-permissions)).
+    pub(super) fn require_writing(&self) -> Result<(), Refusal> {
+        self.require(match self.kind {
+            ChannelKind::Thread { locked: false } => Permissions::SEND_MESSAGES_IN_THREADS,
+            ChannelKind::Thread { locked: true } => {
+                Permissions::SEND_MESSAGES_IN_THREADS | Permissions::MANAGE_THREADS
+            }
+            ChannelKind::Room => Permissions::SEND_MESSAGES | Permissions::CONNECT,
+            ChannelKind::Other => Permissions::SEND_MESSAGES,
+        })
+    }
+
     pub(super) fn require(&self, needs: Permissions) -> Result<(), Refusal> {
         self.held.require(needs, &format!("channel {}", self.channel))
     }
+}
+
+/// A refusal that passes: asked again, the same may be allowed.
+fn not_known_yet() -> Refusal {
+    Refusal::new("UNAVAILABLE", "not sent: Discord has yet to say what you may do there, try again")
 }
 
 trait Require {

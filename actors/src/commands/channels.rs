@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serenity::all::{ChannelId, ChannelType, CreateChannel as CreateBody, GuildId, LightMethod, Route};
 
 use super::{Arguments, authority::Authority, rest::Call};
-use crate::{link_frame::Refusal, permissions::Permissions};
+use crate::{guild_model::ChannelKind, link_frame::Refusal, permissions::Permissions};
 
 /// Creates a channel.
 #[derive(Deserialize)]
@@ -82,10 +82,11 @@ impl Arguments for CreateChannel {
 impl Arguments for DeleteChannel {
     fn prepare(self, authority: &Authority<'_>) -> Result<Call, Refusal> {
         let place = authority.channel(self.channel_id)?;
-        place.require(if place.is_thread {
-            Permissions::MANAGE_THREADS
-        } else {
-            Permissions::MANAGE_CHANNELS
+        place.require(match place.kind {
+            ChannelKind::Thread { .. } => Permissions::MANAGE_THREADS,
+            // Who may not join a room may not manage it either.
+            ChannelKind::Room => Permissions::MANAGE_CHANNELS | Permissions::CONNECT,
+            ChannelKind::Other => Permissions::MANAGE_CHANNELS,
         })?;
         Ok(Call::new(LightMethod::Delete, Route::Channel { channel_id: self.channel_id }))
     }

@@ -25,11 +25,14 @@ impl Arguments for MoveMember {
         let guild = authority.guild(guild_id, Permissions::NONE)?;
         // Anyone may change their own seat, as they could by a click.
         let is_self = authority.is_self(user_id);
-        if !is_self {
+        if !is_self && !authority.is_bot() {
             match authority.seat(guild, user_id) {
-                Some(seat) => authority.channel(seat)?.require(Permissions::MOVE_MEMBERS)?,
+                Some(seat) => seat.require(Permissions::MOVE_MEMBERS)?,
+                // Whether they sit somewhere hidden or nowhere is not for everyone to learn.
                 None => {
                     authority.guild(guild_id, Permissions::MOVE_MEMBERS)?;
+                    let message = format!("user {user_id} sits in no voice channel that you can see");
+                    return Err(Refusal::new("FORBIDDEN", message));
                 }
             }
         }
@@ -41,7 +44,8 @@ impl Arguments for MoveMember {
                     return Err(Refusal::new("INVALID", "channelId wants a voice channel of the same guild"));
                 }
                 place.require(Permissions::CONNECT)?;
-                if !is_self {
+                // The bot could squeeze anybody in; only who moves members may.
+                if !is_self || !authority.has_seats(&place) {
                     place.require(Permissions::MOVE_MEMBERS)?;
                 }
                 EditMember::new().voice_channel(channel)

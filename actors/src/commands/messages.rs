@@ -1,6 +1,8 @@
 //! Messages, and the sign that one is being written.
 //! <https://discord.com/developers/docs/resources/message>
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serenity::all::{
     ChannelId, CreateAllowedMentions, CreateEmbed, CreateMessage, EditMessage as EditBody, Embed,
@@ -13,6 +15,10 @@ use super::{
     rest::Call,
 };
 use crate::{link_frame::Refusal, permissions::Permissions};
+
+/// Discord compares an enforced nonce with those of the past few minutes; how many it does not say.
+/// <https://discord.com/developers/docs/resources/message#create-message>
+const NONCE_LASTS: Duration = Duration::from_secs(120);
 
 /// Writes a message.
 #[derive(Deserialize)]
@@ -88,7 +94,7 @@ enum Mentioned {
 impl Arguments for SendMessage {
     fn prepare(self, authority: &Authority<'_>) -> Result<Call, Refusal> {
         let place = authority.channel(self.channel_id)?;
-        require_writing(&place)?;
+        place.require_writing()?;
         if self.content.trim().is_empty() && self.embeds.is_empty() {
             return Err(Refusal::new("INVALID", "send_message wants content that is not empty, or embeds"));
         }
@@ -112,7 +118,7 @@ impl Arguments for SendMessage {
         }
         let route = Route::ChannelMessages { channel_id: self.channel_id };
         let call = Call::new(LightMethod::Post, route).with_body(&body);
-        Ok(if repeatable { call.repeatable() } else { call })
+        Ok(if repeatable { call.repeatable(NONCE_LASTS) } else { call })
     }
 }
 
@@ -123,7 +129,7 @@ impl Arguments for EditMessage {
             return Err(Refusal::new("INVALID", "edit_message wants content or embeds"));
         }
         if authority.wrote(self.message_id) {
-            require_writing(&place)?;
+            place.require_writing()?;
         } else {
             place.require(Permissions::MANAGE_MESSAGES)?;
         }
@@ -152,7 +158,7 @@ impl Arguments for DeleteMessage {
 
 impl Arguments for StartTyping {
     fn prepare(self, authority: &Authority<'_>) -> Result<Call, Refusal> {
-        require_writing(&authority.channel(self.channel_id)?)?;
+        authority.channel(self.channel_id)?.require_writing()?;
         Ok(Call::new(LightMethod::Post, Route::ChannelTyping { channel_id: self.channel_id }))
     }
 }
@@ -172,14 +178,6 @@ impl AllowedMentions {
             .roles(self.roles)
             .replied_user(self.replied_user))
     }
-}
-
-fn require_writing(place: &Place) -> Result<(), Refusal> {
-    place.require(if place.is_thread {
-        Permissions::SEND_MESSAGES_IN_THREADS
-    } else {
-        Permissions::SEND_MESSAGES
-    })
 }
 
 fn embeds(embeds: Vec<Embed>, place: &Place) -> Result<Vec<CreateEmbed>, Refusal> {

@@ -12,6 +12,8 @@ mod messages;
 mod reactions;
 mod rest;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
@@ -57,6 +59,10 @@ const COMMANDS: [(&str, Prepare); 9] = [
 
 /// Parses the arguments and prepares the call.
 fn read<A: Arguments>(command: &Command, authority: &Authority<'_>) -> Result<Call, Refusal> {
+    // serde would also take an array for the fields in their order.
+    if !command.payload.get().starts_with('{') {
+        return Err(Refusal::new("INVALID", format!("{}: payload is not a JSON object", command.command)));
+    }
     serde_json::from_str::<A>(command.payload.get())
         .map_err(|error| Refusal::new("INVALID", format!("{}: {error}", command.command)))?
         .prepare(authority)
@@ -77,6 +83,8 @@ pub(crate) struct Job {
     command: Command,
     name: &'static str,
     since: Instant,
+    /// When it was tried first, if nobody knows what came of that.
+    first_tried: Option<Instant>,
 }
 
 /// How a command is met.
@@ -115,7 +123,12 @@ impl Commands {
         };
         let now = Instant::now();
         match self.log.admit(&command, asker, now) {
-            Admission::Run(ticket) => Met::Begin(Job { ticket, command, name, since: now }),
+            Admission::Run { ticket, first_tried } => {
+                // What the web role remembers reaches beyond a restart of ours.
+                let before = command.first_sent.and_then(|ago| now.checked_sub(ago));
+                let first_tried = first_tried.into_iter().chain(before).min();
+                Met::Begin(Job { ticket, command, name, since: now, first_tried })
+            }
             Admission::Joined => Met::Joined,
             Admission::Answered(outcome) => {
                 let what = outcome.as_ref().map_or_else(|refusal| refusal.code.as_str(), |_| "REPEATED");
@@ -138,18 +151,22 @@ impl Commands {
     /// # Errors
     ///
     /// `INVALID`, `FORBIDDEN` (not a configured guild), `MISSING_PERMISSIONS`, `RATE_LIMITED` while Discord limits its
-    /// route, and `OUTCOME_UNKNOWN` for one that an earlier process may have done.
+    /// route, `UNAVAILABLE` when it cannot be said yet, and `OUTCOME_UNKNOWN` for one that may have been done before.
     pub(crate) fn prepare(&self, job: &Job, model: &GuildModel, guilds: &[GuildId]) -> Result<Call, Refusal> {
         let authority = Authority::new(model, guilds, &self.authors, &job.command);
         let (_, prepare) = COMMANDS
             .iter()
             .find(|(name, _)| *name == job.name)
             .ok_or_else(|| Refusal::new("UNKNOWN_COMMAND", job.name))?;
-        let call = prepare(&job.command, &authority)?;
-        if job.command.again && !call.is_repeatable() {
-            let message = "it was sent before and the gateway restarted since: it may have been done";
-            return Err(Refusal::new("OUTCOME_UNKNOWN", message));
-        }
+        let call = match (prepare(&job.command, &authority), job.first_tried) {
+            (call, None) => call?,
+            (Ok(call), Some(first)) if call.may_repeat(first.elapsed()) => call,
+            // That it is refused now does not undo it either.
+            (_, Some(_)) => {
+                let message = "it was sent before and never answered: it may have been done";
+                return Err(Refusal::new("OUTCOME_UNKNOWN", message));
+            }
+        };
         self.holds.check(&call, Instant::now())?;
         Ok(call)
     }
@@ -174,7 +191,7 @@ impl Commands {
     pub(crate) fn conclude(&mut self, job: Job, outcome: &Outcome) -> Vec<Asker> {
         let what = outcome.as_ref().map_or_else(|refusal| refusal.code.as_str(), |_| "OK");
         self.tally.count(job.name, what, Some(job.since.elapsed()));
-        self.log.conclude(job.ticket, outcome, Instant::now())
+        self.log.conclude(job.ticket, outcome, job.first_tried, Instant::now())
     }
 
     /// Gives up on all that are being carried out; each of these is to be told that its outcome is unknown.

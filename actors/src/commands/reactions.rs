@@ -4,8 +4,12 @@
 use serde::Deserialize;
 use serenity::all::{ChannelId, LightMethod, MessageId, Route, UserId};
 
-use super::{Arguments, authority::Authority, rest::Call};
-use crate::{link_frame::Refusal, permissions::Permissions};
+use super::{
+    Arguments,
+    authority::{Authority, Place},
+    rest::Call,
+};
+use crate::{guild_model::ChannelKind, link_frame::Refusal, permissions::Permissions};
 
 /// The longest custom emoji, `name:id`, has 32 characters and 20 digits.
 const MAX_EMOJI_BYTES: usize = 64;
@@ -37,9 +41,7 @@ pub(super) struct RemoveReaction {
 impl Arguments for AddReaction {
     fn prepare(self, authority: &Authority<'_>) -> Result<Call, Refusal> {
         let Self { channel_id, message_id, emoji } = self;
-        authority
-            .channel(channel_id)?
-            .require(Permissions::ADD_REACTIONS | Permissions::READ_MESSAGE_HISTORY)?;
+        require_reacting(&authority.channel(channel_id)?)?;
         let reaction = &encoded(&emoji)?;
         let route = Route::ChannelMessageReactionMe { channel_id, message_id, reaction };
         Ok(Call::new(LightMethod::Put, route))
@@ -53,7 +55,7 @@ impl Arguments for RemoveReaction {
         let reaction = &encoded(&emoji)?;
         let route = match user_id {
             None => {
-                place.require(Permissions::ADD_REACTIONS | Permissions::READ_MESSAGE_HISTORY)?;
+                require_reacting(&place)?;
                 Route::ChannelMessageReactionMe { channel_id, message_id, reaction }
             }
             Some(user_id) => {
@@ -64,6 +66,14 @@ impl Arguments for RemoveReaction {
             }
         };
         Ok(Call::new(LightMethod::Delete, route))
+    }
+}
+
+fn require_reacting(place: &Place) -> Result<(), Refusal> {
+    place.require(Permissions::ADD_REACTIONS | Permissions::READ_MESSAGE_HISTORY)?;
+    match place.kind {
+        ChannelKind::Thread { locked: true } => place.require(Permissions::MANAGE_THREADS),
+        _ => Ok(()),
     }
 }
 

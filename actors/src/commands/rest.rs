@@ -39,8 +39,18 @@ pub(crate) struct Call {
     bucket: RatelimitingBucket,
     path: Cow<'static, str>,
     body: Option<Vec<u8>>,
-    /// Whether making it twice has the effect of making it once.
-    repeatable: bool,
+    repeat: Repeat,
+}
+
+/// For how long making a call a second time has no second effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Not at all.
+    Never,
+    /// So long.
+    Within(Duration),
+    /// For ever.
+    Always,
 }
 
 /// What came of a call.
@@ -86,17 +96,25 @@ impl Call {
             bucket: route.ratelimiting_bucket(),
             path: route.path(),
             body: None,
-            repeatable: matches!(method, LightMethod::Put | LightMethod::Patch | LightMethod::Get),
+            repeat: match method {
+                LightMethod::Put | LightMethod::Patch => Repeat::Always,
+                _ => Repeat::Never,
+            },
         }
     }
 
     /// Discord itself sees to it that this call has its effect once.
-    pub(super) fn repeatable(self) -> Self {
-        Self { repeatable: true, ..self }
+    pub(super) fn repeatable(self, within: Duration) -> Self {
+        Self { repeat: Repeat::Within(within), ..self }
     }
 
-    pub(super) fn is_repeatable(&self) -> bool {
-        self.repeatable
+    /// Whether it has no second effect, when it may have been made so long ago.
+    pub(super) fn may_repeat(&self, first: Duration) -> bool {
+        match self.repeat {
+            Repeat::Never => false,
+            Repeat::Within(limit) => first < limit,
+            Repeat::Always => true,
+        }
     }
 
     pub(super) fn with_body(self, body: &impl Serialize) -> Self {
@@ -112,10 +130,14 @@ impl fmt::Debug for Call {
 
 impl Rest {
     pub(super) fn new(http: Arc<Http>) -> Self {
+        Self::with_deadline(http, DEADLINE)
+    }
+
+    pub(super) fn with_deadline(http: Arc<Http>, deadline: Duration) -> Self {
         let client = Client::builder()
             .use_rustls_tls()
             .connect_timeout(CONNECT_DEADLINE)
-            .timeout(DEADLINE)
+            .timeout(deadline)
             .redirect(reqwest::redirect::Policy::none())
             // A connection that Discord closed while it was idle would look like a lost answer.
             .pool_idle_timeout(Duration::from_secs(30))

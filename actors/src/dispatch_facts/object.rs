@@ -25,6 +25,7 @@ macro_rules! keys {
 
 keys! {
     id flags guild_id channel_id parent_id owner_id role_id user_id
+    thread_metadata locked pending
     user member role guilds roles channels threads members not_found voice_states unavailable
     name icon position user_limit permission_overwrites permissions allow deny
     username global_name nick avatar communication_disabled_until

@@ -55,6 +55,8 @@ pub(crate) struct ThreadFacts {
     pub(crate) id: ChannelId,
     pub(crate) parent: ChannelId,
     pub(crate) private: bool,
+    /// Open to moderators alone.
+    pub(crate) locked: bool,
 }
 
 /// A member; their user object stays text until a name is wanted.
@@ -64,6 +66,8 @@ pub(crate) struct MemberFacts<'a> {
     pub(crate) roles: Vec<RoleId>,
     /// Unix seconds.
     pub(crate) timed_out_until: Option<i64>,
+    /// Has yet to accept the guild's rules.
+    pub(crate) pending: bool,
     nick: Text<'a>,
     user_object: &'a RawValue,
 }
@@ -150,7 +154,9 @@ impl ThreadFacts {
     pub(super) fn read(object: &Object<'_>) -> Option<Self> {
         let kind = read(object.kind)?;
         let private = kind == PRIVATE_THREAD;
-        let thread = Self { id: read(object.id)?, parent: read(object.parent_id)?, private };
+        let metadata = object.thread_metadata.and_then(nested).unwrap_or_default();
+        let locked = read(metadata.locked).unwrap_or_default();
+        let thread = Self { id: read(object.id)?, parent: read(object.parent_id)?, private, locked };
         (private || OTHER_THREADS.contains(&kind)).then_some(thread)
     }
 
@@ -173,6 +179,7 @@ impl<'a> MemberFacts<'a> {
             // All or nothing: a role left out could be the one that shuts its holder out of a channel.
             roles: read(object.roles)?,
             timed_out_until: until.and_then(|at| Timestamp::parse(&at).ok()).map(|at| at.unix_timestamp()),
+            pending: read(object.pending).unwrap_or_default(),
             nick: object.nick,
             user_object,
         })

@@ -73,7 +73,7 @@ impl Guild {
     }
 
     /// The owner is a member even if nobody ever said so.
-    fn member(&self, user: UserId) -> Standing<'_> {
+    pub(super) fn member(&self, user: UserId) -> Standing<'_> {
         static OWNER: Member = Member::new();
         match self.members.standing(user) {
             Standing::Unseen if self.owner == Some(user) => Standing::Member(&OWNER),
@@ -107,7 +107,13 @@ impl Guild {
         }
     }
 
-    fn holder<'a>(&self, guild: GuildId, user: UserId, member: &'a Member, now: SystemTime) -> Holder<'a> {
+    pub(super) fn holder<'a>(
+        &self,
+        guild: GuildId,
+        user: UserId,
+        member: &'a Member,
+        now: SystemTime,
+    ) -> Holder<'a> {
         Holder {
             user,
             owner: self.owner == Some(user),

@@ -67,7 +67,7 @@ pub(super) struct Channel {
     name: Option<String>,
     parent: Option<ChannelId>,
     pub(super) position: i64,
-    user_limit: u64,
+    pub(super) user_limit: u64,
     /// `None`: they could not be read, so that only administrators may view the channel.
     pub(super) overwrites: Option<Vec<Overwrite>>,
 }
@@ -78,6 +78,8 @@ pub(super) struct Channel {
 pub(super) struct Thread {
     pub(super) parent: ChannelId,
     pub(super) private: bool,
+    #[serde(default)]
+    pub(super) locked: bool,
 }
 
 impl Guild {
@@ -169,7 +171,8 @@ impl Guild {
 
     pub(super) fn learn_threads(&mut self, threads: &[ThreadFacts]) {
         for thread in threads {
-            self.threads.insert(thread.id, Thread { parent: thread.parent, private: thread.private });
+            let ThreadFacts { id, parent, private, locked } = *thread;
+            self.threads.insert(id, Thread { parent, private, locked });
         }
         // Ids grow with time, so the first is the oldest.
         while self.threads.len() > THREADS_KEPT {
@@ -267,7 +270,7 @@ impl Channel {
         }
     }
 
-    fn is_room(&self) -> bool {
+    pub(super) fn is_room(&self) -> bool {
         self.kind.is_some_and(|kind| ROOM_KINDS.contains(&kind))
     }
 }

@@ -35,6 +35,9 @@ pub(super) struct Member {
     /// Unix seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) timed_out_until: Option<i64>,
+    /// Has yet to accept the guild's rules, and may do nothing until then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) pending: bool,
 }
 
 /// How a user stands to a guild.
@@ -48,7 +51,7 @@ pub(super) enum Standing<'a> {
 impl Member {
     /// A member without roles.
     pub(super) const fn new() -> Self {
-        Self { roles: Vec::new(), timed_out_until: None }
+        Self { roles: Vec::new(), timed_out_until: None, pending: false }
     }
 }
 
@@ -57,7 +60,7 @@ impl From<&MemberFacts<'_>> for Member {
         // In one order, so that the same roles in another are no change.
         let mut roles = facts.roles.clone();
         roles.sort_unstable();
-        Self { roles, timed_out_until: facts.timed_out_until }
+        Self { roles, timed_out_until: facts.timed_out_until, pending: facts.pending }
     }
 }
 

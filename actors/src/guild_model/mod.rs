@@ -6,6 +6,7 @@ mod access;
 pub(crate) mod fixture;
 mod guild;
 mod members;
+mod places;
 mod scoping;
 mod voice;
 
@@ -28,6 +29,7 @@ pub use self::{
     access::Membership,
     guild::{THREADS_KEPT, TOMBSTONES_KEPT},
     members::MEMBERS_KEPT,
+    places::ChannelKind,
     voice::PUT_OUT_KEPT,
 };
 
@@ -93,12 +95,6 @@ impl GuildModel {
         let has =
             |guild: &Guild| guild.channels.contains_key(&channel) || guild.threads.contains_key(&channel);
         self.guilds.iter().find(|(_, guild)| has(guild)).map(|(id, _)| *id)
-    }
-
-    /// Whether this is a thread.
-    #[must_use]
-    pub fn is_thread(&self, channel: ChannelId) -> bool {
-        self.guilds.values().any(|guild| guild.threads.contains_key(&channel))
     }
 
     /// The voice channel in which a member sits.

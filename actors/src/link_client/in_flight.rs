@@ -79,6 +79,7 @@ pub(super) struct InFlight {
 /// A command that waits for its answer.
 struct Asked {
     key: Key,
+    since: Instant,
     tell: oneshot::Sender<Result<Answer, CommandError>>,
 }
 
@@ -88,9 +89,11 @@ impl InFlight {
         Self { limit, asked: HashMap::new(), next_ask: 0, unanswered: Unanswered::default(), failed: 0 }
     }
 
-    /// Whether no other command may be asked now.
-    pub(super) fn is_full(&self) -> bool {
-        self.asked.len() >= self.limit
+    /// Whether no other command may be asked now. Questions do not count: they are few, and people's streams stand still
+    /// without their answers.
+    pub(super) fn is_full_for(&self, command: &SendCommand) -> bool {
+        let commands = || self.asked.values().filter(|asked| asked.key.0.is_some()).count();
+        command.actor.is_some() && commands() >= self.limit
     }
 
     /// The command as it is to be sent; it waits once it was [`sent`](Self::sent).
@@ -104,7 +107,7 @@ impl InFlight {
             payload: command.payload,
             actor: command.actor,
             request_id: Some(format!("c{}", self.next_ask)),
-            again: self.unanswered.contains(&key),
+            first_sent: self.unanswered.first_sent(&key).map(|since| since.elapsed()),
             key: command.request_id,
         };
         Prepared { frame, key }
@@ -114,7 +117,7 @@ impl InFlight {
     pub(super) fn sent(&mut self, Prepared { frame, key }: Prepared) -> (String, Told) {
         let ask = frame.request_id.unwrap_or_default();
         let (tell, told) = oneshot::channel();
-        self.asked.insert(ask.clone(), Asked { key, tell });
+        self.asked.insert(ask.clone(), Asked { key, since: Instant::now(), tell });
         (ask, told)
     }
 
@@ -153,15 +156,17 @@ impl InFlight {
     }
 
     /// Tells the caller, and remembers what may have been done without an answer.
-    fn settle(&mut self, Asked { key, tell }: Asked, outcome: Result<Answer, CommandError>) {
+    fn settle(&mut self, Asked { key, since, tell }: Asked, outcome: Result<Answer, CommandError>) {
         match &outcome {
             Err(CommandError::Unanswered) => {
                 self.failed += 1;
-                self.unanswered.insert(key);
+                self.unanswered.insert(key, since);
             }
-            Err(CommandError::Refused(refusal)) if refusal.code == "OUTCOME_UNKNOWN" => {
-                self.unanswered.insert(key);
+            Err(CommandError::Refused(refusal)) if refusal.is_unknown() => {
+                self.unanswered.insert(key, since);
             }
+            // Not done this time; what came of it before is as unknown as it was.
+            Err(CommandError::Refused(refusal)) if refusal.is_passing() => {}
             _ => self.unanswered.remove(&key),
         }
         let _ = tell.send(outcome);
@@ -174,8 +179,8 @@ pub(super) struct Prepared {
     key: Key,
 }
 
-/// Commands whose outcome nobody knows. When one is asked again, the gateway is told so: a gateway that started since
-/// then cannot know it, and must not do it a second time.
+/// Commands whose outcome nobody knows, and when they were sent first. When one is asked again, the gateway is told so: a
+/// gateway that started since then cannot know it, and must not do it a second time.
 #[derive(Default)]
 struct Unanswered(VecDeque<(Instant, Key)>);
 
@@ -185,20 +190,22 @@ impl Unanswered {
     /// As long as the gateway remembers its answers.
     const FOR: Duration = Duration::from_secs(600);
 
-    fn contains(&self, key: &Key) -> bool {
-        self.0.iter().any(|(since, known)| known == key && since.elapsed() < Self::FOR)
+    fn first_sent(&self, key: &Key) -> Option<Instant> {
+        let (since, _) = self.0.iter().find(|(_, known)| known == key)?;
+        (since.elapsed() < Self::FOR).then_some(*since)
     }
 
     /// Questions, which nobody's name stands under, do nothing twice.
-    fn insert(&mut self, key: Key) {
+    fn insert(&mut self, key: Key, since: Instant) {
         if key.0.is_none() {
             return;
         }
+        let first = self.first_sent(&key).unwrap_or(since);
         self.remove(&key);
         if self.0.len() == Self::KEPT {
             self.0.pop_front();
         }
-        self.0.push_back((Instant::now(), key));
+        self.0.push_back((first, key));
     }
 
     fn remove(&mut self, key: &Key) {
