@@ -6,6 +6,12 @@
 #[allow(dead_code, reason = "each test file uses its own part")]
 mod bridge;
 
+use std::{
+    cell::Cell,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
 use bridge::{Bridge, Browser, GUILD, client, until};
 use guildstream_sandbox::BOT_TOKEN;
 use serde_json::{Value, json};
@@ -53,6 +59,11 @@ async fn run(browser: &Browser, command: &str, payload: Value) -> Answer {
 async fn ask(browser: &Browser, body: &Value) -> Answer {
     let (status, retry_after, body) = browser.post("/api/commands", body).await;
     Answer { status, retry_after, body }
+}
+
+/// A message, under an id.
+fn message(id: &str, content: &str) -> Value {
+    json!({"command": "send_message", "requestId": id, "payload": {"channelId": GENERAL, "content": content}})
 }
 
 /// What was said in a channel, the newest first, up to the message that the sandbox begins with.
@@ -283,6 +294,153 @@ async fn the_same_request_is_done_once_and_answered_each_time() {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
     bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn a_stalled_answer_is_504_and_the_same_id_leads_to_what_came_of_it() {
+    let bridge = Bridge::without_waiting(&[("COMMAND_TIMEOUT_S", "1")]).await;
+    bridge.until_ready().await;
+    let ada = bridge.sign_in("ada").await;
+    bridge.fault(&json!({"kind": "rest_delay", "seconds": 2.5})).await;
+    let before = calls(&bridge).await;
+    let stalled = ask(&ada, &message("slow", "once")).await;
+    assert_eq!(stalled.code(), (504, "UNANSWERED"));
+    let words = stalled.body["error"]["message"].as_str().unwrap();
+    assert!(words.contains("may still happen"), "{words}");
+    let mut answer = ask(&ada, &message("slow", "once")).await;
+    while answer.status == 504 {
+        answer = ask(&ada, &message("slow", "once")).await;
+    }
+    assert_eq!(answer.data()["content"], "once");
+    assert_eq!(calls(&bridge).await - before, 1);
+    assert_eq!(said(&bridge, GENERAL).await, ["once"]);
+    bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn answers_find_their_commands_in_whatever_order_they_come() {
+    let bridge = Bridge::start().await;
+    let ada = bridge.sign_in("ada").await;
+    let before = calls(&bridge).await;
+    bridge.fault(&json!({"kind": "rest_delay", "seconds": 0.5})).await;
+    let slow_is_done = Cell::new(false);
+    let slow = async {
+        let answer = ask(&ada, &message("a", "slow")).await;
+        slow_is_done.set(true);
+        answer
+    };
+    let quick = async {
+        until("the slow one is on its way", async || calls(&bridge).await > before).await;
+        let answer = ask(&ada, &message("b", "quick")).await;
+        assert!(!slow_is_done.get(), "the later one is answered first");
+        answer
+    };
+    let (slow, quick) = futures_util::join!(slow, quick);
+    assert_eq!((&slow.body["requestId"], &slow.data()["content"]), (&json!("a"), &json!("slow")));
+    assert_eq!((&quick.body["requestId"], &quick.data()["content"]), (&json!("b"), &json!("quick")));
+    bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn what_waits_is_limited_and_one_more_is_not_sent() {
+    let bridge = Bridge::without_waiting(&[("COMMAND_QUEUE", "2")]).await;
+    bridge.until_ready().await;
+    let (ada, grace) = (bridge.sign_in("ada").await, bridge.sign_in("grace").await);
+    let before = calls(&bridge).await;
+    bridge.fault(&json!({"kind": "rest_delay", "seconds": 1.5, "count": 2})).await;
+    let third = async {
+        until("two wait", async || calls(&bridge).await == before + 2).await;
+        assert_eq!(ask(&ada, &message("c", "third")).await.code(), (503, "QUEUE_FULL"));
+        assert_eq!(ask(&grace, &message("c", "third")).await.code(), (503, "QUEUE_FULL"));
+        assert_eq!(calls(&bridge).await, before + 2);
+        // What the web role asks for itself goes on.
+        assert_eq!(grace.get("/api/guilds").await.0, 200);
+    };
+    let (first, second) = (message("a", "first"), message("b", "second"));
+    let (first, second, ()) = futures_util::join!(ask(&ada, &first), ask(&ada, &second), third);
+    first.data();
+    second.data();
+    ask(&ada, &message("c", "third")).await.data();
+    assert_eq!(said(&bridge, GENERAL).await[0], "third");
+    bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn a_link_that_drops_answers_what_waits_at_once_and_a_new_one_tells_what_came_of_it() {
+    let bridge = Bridge::start().await;
+    let ada = bridge.sign_in("ada").await;
+    let before = calls(&bridge).await;
+    bridge.fault(&json!({"kind": "rest_delay", "seconds": 4})).await;
+    let drop = async {
+        until("it is on its way", async || calls(&bridge).await > before).await;
+        let dropped = Instant::now();
+        assert_eq!(ada.post("/api/gateway/disconnect", &json!({})).await.0, 204);
+        dropped
+    };
+    let asked = message("w", "once");
+    let waiting = async { (ask(&ada, &asked).await, Instant::now()) };
+    let ((answer, answered), dropped) = futures_util::join!(waiting, drop);
+    assert_eq!(answer.code(), (504, "UNANSWERED"));
+    assert!(answered - dropped < Duration::from_secs(3), "long before COMMAND_TIMEOUT_S, and before Discord");
+    assert_eq!(ask(&ada, &asked).await.code(), (503, "NOT_SENT"));
+    assert_eq!(ada.post("/api/gateway/connect", &json!({})).await.0, 204);
+    bridge.until_ready().await;
+    // The gateway is the same, and knows that it is still being done.
+    assert_eq!(ask(&ada, &asked).await.data()["content"], "once");
+    assert_eq!(ask(&ada, &message("w", "twice")).await.code(), (409, "CONFLICT"));
+    assert_eq!(said(&bridge, GENERAL).await, ["once"]);
+    bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn a_gateway_that_is_killed_leaves_nobody_waiting_and_does_nothing_twice() {
+    let mut bridge = Bridge::without_roles(&[]).await;
+    let mut gateway = gateway_process(&bridge);
+    bridge.start_web().await;
+    bridge.until_ready().await;
+    let ada = bridge.sign_in("ada").await;
+    let kept = ask(&ada, &message("m", "kept")).await.id();
+    let asked = [
+        message("w", "once"),
+        json!({"command": "create_channel", "requestId": "c", "payload": {"guildId": GUILD, "name": "once", "type": "text"}}),
+        json!({"command": "add_reaction", "requestId": "r", "payload": {"channelId": GENERAL, "messageId": kept, "emoji": "👍"}}),
+        json!({"command": "delete_channel", "requestId": "d", "payload": {"channelId": OTHER}}),
+    ];
+    let before = calls(&bridge).await;
+    bridge.fault(&json!({"kind": "rest_delay", "seconds": 5, "count": asked.len()})).await;
+    let kill = async {
+        until("all are on their way", async || calls(&bridge).await == before + asked.len() as u64).await;
+        gateway.kill().await.unwrap();
+        Instant::now()
+    };
+    let waiting = async {
+        let answers = futures_util::future::join_all(asked.iter().map(|body| ask(&ada, body))).await;
+        (answers, Instant::now())
+    };
+    let ((answers, answered), killed) = futures_util::join!(waiting, kill);
+    for answer in answers {
+        assert_eq!(answer.code(), (504, "UNANSWERED"));
+    }
+    assert!(answered - killed < Duration::from_secs(3));
+
+    let _gateway = gateway_process(&bridge);
+    bridge.until_ready().await;
+    assert_eq!(ask(&ada, &asked[0]).await.data()["content"], "once", "Discord knows the nonce");
+    assert_eq!(ask(&ada, &asked[1]).await.code(), (504, "OUTCOME_UNKNOWN"));
+    assert!(ask(&ada, &asked[2]).await.data().is_null(), "a reaction is there or not");
+    assert_eq!(ask(&ada, &asked[3]).await.code(), (504, "OUTCOME_UNKNOWN"));
+    assert_eq!(said(&bridge, GENERAL).await, ["once", "kept"]);
+    let state = bridge.json(&format!("{}/sandbox/state", bridge.discord_url)).await;
+    let channels = state["guilds"][0]["channels"].as_array().unwrap();
+    assert_eq!(channels.iter().filter(|channel| channel["name"] == "once").count(), 1);
+    bridge.stop().await;
+}
+
+/// The gateway role as a process of its own, so that it can be killed.
+fn gateway_process(bridge: &Bridge) -> tokio::process::Child {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_guildstream"));
+    command.arg("gateway").env_clear().envs(bridge.settings()).env("RUST_LOG", "error");
+    command.kill_on_drop(true).stdin(Stdio::null()).spawn().unwrap()
 }
 
 #[actix_web::test]

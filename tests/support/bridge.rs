@@ -210,8 +210,7 @@ impl Browser {
         (response.status().as_u16(), String::from_utf8(body.to_vec()).unwrap())
     }
 
-    /// `POST` of JSON to a path of the web role, as the page does it: status, Retry-After and answer.
-    #[allow(dead_code)]
+    /// `POST` of JSON to a path of the web role, as the page does it: status, Retry-After and answer, null for none.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Option<String>, Value) {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = self
@@ -223,7 +222,9 @@ impl Browser {
         let mut response = request.send_json(body).await.unwrap();
         let retry_after =
             response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
-        (response.status().as_u16(), retry_after, response.json().await.unwrap())
+        let body = response.body().await.unwrap();
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        (response.status().as_u16(), retry_after, body)
     }
 
     /// Opens `/api/stream` with a query, and a position to resume from.
