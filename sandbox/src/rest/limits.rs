@@ -52,6 +52,15 @@ pub(crate) enum Refusal {
     Global,
 }
 
+impl Verdict {
+    /// Refuses the call until `reset_after` has passed.
+    pub(crate) fn refuse(&mut self, refusal: Refusal, reset_after: Duration) {
+        self.refused = Some(refusal);
+        self.remaining = 0;
+        self.reset_after = reset_after;
+    }
+}
+
 impl Rule {
     /// The rule for a route. Discord publishes none and asks clients to read the headers; these are close to what it
     /// was seen to use.
@@ -104,8 +113,7 @@ impl Limits {
         let is_token = token.starts_with("Bot ") || token.starts_with("Bearer ");
         let global = self.bucket(token.to_owned(), GLOBAL, now);
         if self.enforced && is_token && global.used >= GLOBAL.calls {
-            verdict.refused = Some(Refusal::Global);
-            verdict.reset_after = global.ends - now;
+            verdict.refuse(Refusal::Global, global.ends - now);
         }
         if verdict.refused.is_none() {
             self.count(&format!("{token} {} {major}", verdict.bucket));

@@ -2,7 +2,7 @@
 //!
 //! <https://discord.com/developers/docs/resources/guild#guild-member-object>
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -15,7 +15,7 @@ use super::{
     form::{Body, Form},
 };
 use crate::{
-    discord::{Discord, Inner},
+    discord::Discord,
     gateway::intents,
     world::{
         World,
@@ -116,24 +116,30 @@ pub(crate) async fn edit(
     })
 }
 
-pub(crate) async fn add_role(
+/// PUT gives a role, DELETE takes it.
+pub(crate) async fn set_role(
     _: Bot,
     path: web::Path<(Id, Id, Id)>,
-    reason: Reason,
+    request: HttpRequest,
+    Reason(reason): Reason,
     discord: web::Data<Discord>,
 ) -> Answer {
     let (guild, user, role) = path.into_inner();
-    discord.with(|inner| set_role(inner, guild, user, role, true, reason))
-}
-
-pub(crate) async fn remove_role(
-    _: Bot,
-    path: web::Path<(Id, Id, Id)>,
-    reason: Reason,
-    discord: web::Data<Discord>,
-) -> Answer {
-    let (guild, user, role) = path.into_inner();
-    discord.with(|inner| set_role(inner, guild, user, role, false, reason))
+    let has = request.method() == "PUT";
+    discord.with(|inner| {
+        let access = Access::of(&inner.world);
+        let home = access.guild_with(guild, Permissions::MANAGE_ROLES)?;
+        let member = home.members.get(&user).ok_or(ApiError::UNKNOWN_MEMBER)?;
+        may_give(access, home, role)?;
+        if member.roles.contains(&role) != has {
+            inner.world.update_member(guild, user, |member| {
+                member.roles.retain(|known| *known != role);
+                member.roles.extend(has.then_some(role));
+            });
+            inner.world.audit(guild, audit::MEMBER_ROLE_UPDATE, user, reason);
+        }
+        Ok(HttpResponse::NoContent().finish())
+    })
 }
 
 pub(crate) async fn kick(
@@ -317,21 +323,6 @@ fn read_timeout(form: &mut Form<'_>) -> Option<Option<Timestamp>> {
         Some(until) => return Some(Some(until).filter(|until| *until > now)),
     }
     None
-}
-
-fn set_role(inner: &mut Inner, guild: Id, user: Id, role: Id, has: bool, Reason(reason): Reason) -> Answer {
-    let access = Access::of(&inner.world);
-    let home = access.guild_with(guild, Permissions::MANAGE_ROLES)?;
-    let member = home.members.get(&user).ok_or(ApiError::UNKNOWN_MEMBER)?;
-    may_give(access, home, role)?;
-    if member.roles.contains(&role) != has {
-        inner.world.update_member(guild, user, |member| {
-            member.roles.retain(|known| *known != role);
-            member.roles.extend(has.then_some(role));
-        });
-        inner.world.audit(guild, audit::MEMBER_ROLE_UPDATE, user, reason);
-    }
-    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Roles at or above the bot's own, managed ones and @everyone are not the bot's to give or take.

@@ -122,8 +122,8 @@ fn guild_routes(api: &mut web::ServiceConfig) {
         )
         .service(
             at("/guilds/{guild}/members/{user}/roles/{role}")
-                .put(members::add_role)
-                .delete(members::remove_role),
+                .put(members::set_role)
+                .delete(members::set_role),
         )
         .service(at("/guilds/{guild}/bans").get(members::bans))
         .service(

@@ -33,17 +33,16 @@ pub(crate) async fn throttle(
         let fault = token.starts_with("Bot ").then(|| inner.faults.take_rest()).flatten();
         let pattern = pattern(request.path());
         let method = request.method().as_str();
-        (fault, inner.limits.take(&token, method, &pattern, major(request.path()), Instant::now()))
+        let mut verdict = inner.limits.take(&token, method, &pattern, major(request.path()), Instant::now());
+        if let Some(RestFault::RateLimit { retry_after, global }) = fault {
+            verdict.refuse(if global { Refusal::Global } else { Refusal::Route }, retry_after);
+        }
+        (fault, verdict)
     });
-    let refused = match fault {
-        Some(RestFault::Error(status)) => Some(ApiError::on_purpose(status).into_response()),
-        Some(RestFault::RateLimit { retry_after, global }) => {
-            let refusal = if global { Refusal::Global } else { Refusal::Route };
-            Some(too_many(retry_after, refusal))
-        }
-        Some(RestFault::Delay(_)) | None => {
-            verdict.refused.map(|refusal| too_many(verdict.reset_after, refusal))
-        }
+    let refused = match (fault, verdict.refused) {
+        (Some(RestFault::Error(status)), _) => Some(ApiError::on_purpose(status).into_response()),
+        (_, Some(refusal)) => Some(too_many(verdict.reset_after, refusal)),
+        (_, None) => None,
     };
     let mut response = match refused {
         Some(refused) => request.into_response(refused),

@@ -162,6 +162,10 @@ async fn rest_faults_hit_the_bots_next_calls_and_no_sign_in() {
         |name: &str| refused.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     assert_eq!(header("retry-after").as_deref(), Some("30"));
     assert_eq!(header("x-ratelimit-scope").as_deref(), Some("global"));
+    assert_eq!(header("x-ratelimit-remaining").as_deref(), Some("0"), "the headers say what the body says");
+    assert!(
+        header("x-ratelimit-reset-after").is_some_and(|after| after.starts_with("29.") || after == "30.000")
+    );
     place.fault(json!({ "kind": "rate_limit", "retry_after_s": 0 })).await;
 
     place.fault(json!({ "kind": "rest_delay", "seconds": 0.1 })).await;
