@@ -330,6 +330,19 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn a_cookie_is_good_under_its_own_name_alone() {
+        let secret = SecretString::from("s".repeat(64));
+        let https = web::Data::new(Sessions::new(SessionStore::new(None), &secret, true, TTL));
+        let plain = sign_in(&sessions("s", TTL)).await;
+        let renamed = Cookie::new("__Host-guildstream_session", plain.value().to_owned());
+        assert_eq!(visit(&https, Some(&renamed), whoami).await.0, 401);
+        assert_eq!(visit(&https, Some(&plain), whoami).await.0, 401);
+        let value = sign_in(&https).await.value().to_owned();
+        let renamed = Cookie::new("guildstream_session", value);
+        assert_eq!(visit(&sessions("s", TTL), Some(&renamed), whoami).await.0, 401);
+    }
+
+    #[actix_web::test]
     async fn every_byte_of_the_secret_counts() {
         let sessions = |secret: &str| {
             let store = SessionStore::new(None);

@@ -24,6 +24,7 @@ use crate::auth::signed_in::SignedIn;
     ("Origin" = String, Header, description = "set by browsers: ours, or one of CORS_ORIGINS"),
 ), responses(
     (status = 204, description = "it is dialling"),
+    (status = 400, body = Refusal, description = "a body that is not JSON"),
     (status = 401, body = Refusal, description = "no session"),
     (status = 403, body = Refusal, description = "the user may not manage a guild, or a foreign page asks"),
     (status = 429, body = Refusal, description = "too many; Retry-After says when to come back"),
@@ -45,6 +46,7 @@ pub(super) async fn connect(
     ("Origin" = String, Header, description = "set by browsers: ours, or one of CORS_ORIGINS"),
 ), responses(
     (status = 204, description = "it is disconnected"),
+    (status = 400, body = Refusal, description = "a body that is not JSON"),
     (status = 401, body = Refusal, description = "no session"),
     (status = 403, body = Refusal, description = "the user may not manage a guild, or a foreign page asks"),
     (status = 429, body = Refusal, description = "too many; Retry-After says when to come back"),

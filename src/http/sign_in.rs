@@ -114,6 +114,7 @@ pub(super) async fn callback(
     ("Origin" = String, Header, description = "set by browsers: ours, or one of CORS_ORIGINS"),
 ), responses(
     (status = 204, description = "signed out"),
+    (status = 400, body = Refusal, description = "a body that is not JSON"),
     (status = 403, body = Refusal, description = "a foreign page asks"),
     (status = 503, body = Refusal, description = "sessions cannot be read now"),
 ))]
