@@ -135,9 +135,7 @@ impl Connection {
         if let Some(reason) = farewell
             && self.socket.close(reason).await.is_ok()
         {
-            // Cutting at once would lose the close frame; with bytes unread it would even reset the connection.
-            let drained = async { while let Some(Ok(_)) = self.messages.recv().await {} };
-            let _ = timeout(CLOSE_WITHIN, drained).await;
+            let _ = timeout(CLOSE_WITHIN, hung_up(&mut self.messages, &self.link.socket)).await;
         }
         self.link.cut();
     }
@@ -337,5 +335,17 @@ impl Connection {
             Ok(Ok(())) => Ok(()),
             _ => Err(End::Gone),
         }
+    }
+}
+
+/// Waits until the client has hung up too. To cut while something it said is unread would reset the connection, and the
+/// reset would overtake the close frame.
+async fn hung_up(messages: &mut AggregatedMessageStream, socket: &TcpStream) {
+    while let Some(Ok(_)) = messages.recv().await {}
+    // The frame is out and actix has let go of the connection: what still comes is read from the socket itself.
+    let socket = socket.try_clone().and_then(tokio::net::TcpStream::from_std);
+    if let Ok(mut socket) = socket {
+        // A broken line is an end as well.
+        let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
     }
 }

@@ -50,6 +50,19 @@ async fn bad_input_is_closed_with_the_code_that_names_it() {
 }
 
 #[actix_web::test]
+async fn a_client_that_goes_on_talking_hears_the_code_it_is_closed_with() {
+    let place = Place::open(quiet()).await;
+    for _ in 0..20 {
+        let mut socket = place.socket("?v=10").await;
+        for _ in 0..50 {
+            socket.send(json!({ "op": 3, "d": {} })).await;
+        }
+        assert_eq!(socket.close_code().await, Some(4003));
+    }
+    place.close().await;
+}
+
+#[actix_web::test]
 async fn more_than_120_payloads_a_minute_are_closed_with_4008() {
     let place = Place::open(quiet()).await;
     let mut socket = place.socket("?v=10").await;
