@@ -3,15 +3,16 @@
 //! <https://discord.com/developers/docs/resources/channel>
 
 use actix_web::{HttpResponse, web};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     Answer,
     access::Access,
     audit::{self, Reason},
+    body::{Body, BodyList},
     caller::Bot,
     error::ApiError,
-    form::{Body, BodyList, Field, Form},
+    form::{Field, Form},
     threads,
 };
 use crate::{
@@ -324,18 +325,4 @@ fn spelled(kind: ChannelKind, name: &str) -> String {
     } else {
         name.to_owned()
     }
-}
-
-/// The active threads that the bot can see.
-pub(crate) async fn active_threads(_: Bot, path: web::Path<Id>, discord: web::Data<Discord>) -> Answer {
-    discord.with(|inner| {
-        let access = Access::of(&inner.world);
-        let guild = access.guild(path.into_inner())?;
-        let active = guild.channels.values().filter(|channel| {
-            channel.thread.as_ref().is_some_and(|thread| !thread.archived)
-                && access.granted(channel.id).contains(Permissions::VIEW_CHANNEL)
-        });
-        let shown: Vec<Value> = active.map(|thread| payload::channel(guild.id, thread)).collect();
-        Ok(HttpResponse::Ok().json(json!({ "threads": shown, "members": [] })))
-    })
 }

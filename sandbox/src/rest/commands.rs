@@ -9,9 +9,10 @@ use serde_json::{Map, Value, json};
 use super::{
     Answer,
     access::Access,
+    body::{Body, BodyList},
     caller::Bot,
     error::ApiError,
-    form::{Body, BodyList, Form},
+    form::Form,
 };
 use crate::{
     discord::{Discord, Inner},

@@ -1,17 +1,13 @@
-//! Reads request bodies the way Discord does: every field is checked, and all that is wrong is told at once in a tree.
+//! Checks the fields of a body the way Discord does: all that is wrong is told at once, in a tree.
 //!
 //! <https://discord.com/developers/docs/reference#error-messages>
 
-use std::{future::Future, ops::RangeInclusive, pin::Pin};
+use std::ops::RangeInclusive;
 
-use actix_web::{FromRequest, HttpRequest, dev, http::header, web};
 use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
 use crate::world::id::Id;
-
-/// The largest body of a call. Discord's limit is larger because of uploads, which the sandbox does not take.
-const BODY_BYTES: usize = 1024 * 1024;
 
 /// An object under examination, at some place in the body.
 #[derive(Debug)]
@@ -27,74 +23,6 @@ pub(crate) enum Field<T> {
     Missing,
     Null,
     Value(T),
-}
-
-/// A JSON object from a request's body; an empty body is an empty object.
-#[derive(Debug)]
-pub(crate) struct Body(pub(crate) Map<String, Value>);
-
-/// A JSON list of objects from a request's body.
-#[derive(Debug)]
-pub(crate) struct BodyList(pub(crate) Vec<Map<String, Value>>);
-
-impl FromRequest for Body {
-    type Error = ApiError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
-        let read = read(request, payload);
-        Box::pin(async {
-            match read.await? {
-                Value::Null => Ok(Self(Map::new())),
-                Value::Object(fields) => Ok(Self(fields)),
-                _ => Err(not_a_dictionary()),
-            }
-        })
-    }
-}
-
-impl FromRequest for BodyList {
-    type Error = ApiError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
-        let read = read(request, payload);
-        Box::pin(async {
-            let Value::Array(entries) = read.await? else { return Err(not_a_dictionary()) };
-            let object = |entry| match entry {
-                Value::Object(fields) => Ok(fields),
-                _ => Err(not_a_dictionary()),
-            };
-            Ok(Self(entries.into_iter().map(object).collect::<Result<_, _>>()?))
-        })
-    }
-}
-
-/// The JSON value of a body; null when it is empty.
-fn read(
-    request: &HttpRequest,
-    payload: &mut dev::Payload,
-) -> impl Future<Output = Result<Value, ApiError>> + use<> {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let upload = kind.is_some_and(|kind| kind.starts_with("multipart/"));
-    let body = web::Payload::from_request(request, payload);
-    async move {
-        let body = body.await.map_err(|_| ApiError::INVALID_JSON)?;
-        let bytes = body.to_bytes_limited(BODY_BYTES).await.map_err(|_| ApiError::TOO_LARGE)?;
-        let bytes = bytes.map_err(|_| ApiError::INVALID_JSON)?;
-        if upload {
-            return Err(ApiError::UNSUPPORTED_MEDIA);
-        }
-        if bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&bytes).map_err(|_| ApiError::INVALID_JSON)
-    }
-}
-
-fn not_a_dictionary() -> ApiError {
-    let message = "Only dictionaries may be used in a DictType";
-    ApiError::invalid_form(json!({ "_errors": [{ "code": "DICT_TYPE_CONVERT", "message": message }] }))
 }
 
 impl<'a> Form<'a> {

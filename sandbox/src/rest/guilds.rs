@@ -10,9 +10,10 @@ use super::{
     Answer,
     access::Access,
     audit::{self, Reason},
+    body::{Body, BodyList},
     caller::Bot,
     error::{self, ApiError},
-    form::{Body, BodyList, Field, Form},
+    form::{Field, Form},
 };
 use crate::{
     discord::Discord,

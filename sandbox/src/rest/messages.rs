@@ -2,17 +2,18 @@
 //!
 //! <https://discord.com/developers/docs/resources/message>
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
     Answer,
     access::Access,
+    body::Body,
     caller::Bot,
     draft::{self, Draft},
-    error::{self, ApiError},
-    form::{Body, Form},
+    error::ApiError,
+    form::Form,
 };
 use crate::{
     discord::Discord,
@@ -27,8 +28,6 @@ use crate::{
     },
 };
 
-/// Pinned messages on a page at most.
-const PINS_SHOWN: usize = 50;
 /// Older messages cannot be deleted in bulk.
 const BULK_WITHIN_MS: u64 = 14 * 24 * 60 * 60 * 1000;
 
@@ -37,12 +36,6 @@ pub(crate) struct Page {
     before: Option<Id>,
     after: Option<Id>,
     around: Option<Id>,
-    limit: Option<usize>,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct PinPage {
-    before: Option<String>,
     limit: Option<usize>,
 }
 
@@ -186,63 +179,6 @@ pub(crate) async fn typing(_: Bot, path: web::Path<Id>, discord: web::Data<Disco
     })
 }
 
-/// Pins a message with PUT and unpins it with DELETE.
-pub(crate) async fn pin(
-    _: Bot,
-    path: web::Path<(Id, Id)>,
-    request: HttpRequest,
-    discord: web::Data<Discord>,
-) -> Answer {
-    let (channel, id) = path.into_inner();
-    discord.with(|inner| {
-        let (_, place) = Access::of(&inner.world).channel_with(channel, Permissions::PIN_MESSAGES)?;
-        place.message(id).ok_or(ApiError::UNKNOWN_MESSAGE)?;
-        inner.world.pin(channel, id, request.method() == "PUT");
-        Ok(HttpResponse::NoContent().finish())
-    })
-}
-
-/// A page of the pinned messages, the one that was pinned last first.
-pub(crate) async fn pins(
-    _: Bot,
-    path: web::Path<Id>,
-    page: web::Query<PinPage>,
-    discord: web::Data<Discord>,
-) -> Answer {
-    let limit = page.limit.unwrap_or(PINS_SHOWN);
-    let before = page.before.as_deref().map(Timestamp::parse);
-    if !(1..=PINS_SHOWN).contains(&limit) || before == Some(None) {
-        return Err(error::invalid_path());
-    }
-    discord.with(|inner| {
-        let (guild, channel) = Access::of(&inner.world).channel(path.into_inner())?;
-        let mut pins = readable_pins(&inner.world, channel)
-            .filter(|message| before.flatten().is_none_or(|before| message.pinned < Some(before)));
-        let items: Vec<Value> = pins
-            .by_ref()
-            .take(limit)
-            .map(|message| json!({ "pinned_at": message.pinned, "message": shown(&inner.world, guild, message) }))
-            .collect();
-        Ok(HttpResponse::Ok().json(json!({ "items": items, "has_more": pins.next().is_some() })))
-    })
-}
-
-/// The same as the older route answers it: bare messages, and no pages.
-pub(crate) async fn all_pins(_: Bot, path: web::Path<Id>, discord: web::Data<Discord>) -> Answer {
-    discord.with(|inner| {
-        let (guild, channel) = Access::of(&inner.world).channel(path.into_inner())?;
-        let pins = readable_pins(&inner.world, channel).take(PINS_SHOWN);
-        let messages: Vec<Value> = pins.map(|message| shown(&inner.world, guild, message)).collect();
-        Ok(HttpResponse::Ok().json(messages))
-    })
-}
-
-/// Who may not read what was written before is shown no pins.
-fn readable_pins<'a>(world: &World, channel: &'a Channel) -> impl Iterator<Item = &'a Message> + use<'a> {
-    let reads = Access::of(world).granted(channel.id).contains(Permissions::READ_MESSAGE_HISTORY);
-    channel.pins().filter(move |_| reads)
-}
-
 /// Writing needs another permission in threads.
 fn may_write(access: Access<'_>, channel: &Channel) -> Result<(), ApiError> {
     let needed = match &channel.thread {
@@ -264,7 +200,7 @@ fn answer(world: &World, message: &Message) -> Answer {
 }
 
 /// A message as this application may read it.
-fn shown(world: &World, guild: &Guild, message: &Message) -> Value {
+pub(super) fn shown(world: &World, guild: &Guild, message: &Message) -> Value {
     let mut payload = world.message_payload(guild, message);
     let may_read = world.application.privileged_intents & intents::MESSAGE_CONTENT != 0;
     if !may_read && !message.is_for(world.application.bot) {

@@ -4,6 +4,8 @@
 
 mod access;
 mod audit;
+mod bans;
+mod body;
 mod caller;
 mod channels;
 mod commands;
@@ -15,6 +17,7 @@ pub(crate) mod limits;
 mod members;
 mod messages;
 mod meta;
+mod pins;
 mod reactions;
 mod threads;
 mod throttle;
@@ -66,8 +69,8 @@ fn channel_routes(api: &mut web::ServiceConfig) {
     api.service(at("/channels/{channel}").get(channels::get).patch(channels::edit).delete(channels::delete))
         .service(at("/channels/{channel}/messages").get(messages::list).post(messages::create))
         .service(at("/channels/{channel}/messages/bulk-delete").post(messages::delete_bulk))
-        .service(at("/channels/{channel}/messages/pins").get(messages::pins))
-        .service(at("/channels/{channel}/messages/pins/{message}").put(messages::pin).delete(messages::pin))
+        .service(at("/channels/{channel}/messages/pins").get(pins::list))
+        .service(at("/channels/{channel}/messages/pins/{message}").put(pins::set).delete(pins::set))
         .service(
             at("/channels/{channel}/messages/{message}")
                 .get(messages::get)
@@ -95,8 +98,8 @@ fn channel_routes(api: &mut web::ServiceConfig) {
                 .delete(channels::delete_overwrite),
         )
         .service(at("/channels/{channel}/typing").post(messages::typing))
-        .service(at("/channels/{channel}/pins").get(messages::all_pins))
-        .service(at("/channels/{channel}/pins/{message}").put(messages::pin).delete(messages::pin))
+        .service(at("/channels/{channel}/pins").get(pins::list_bare))
+        .service(at("/channels/{channel}/pins/{message}").put(pins::set).delete(pins::set))
         .service(at("/channels/{channel}/threads").post(threads::create))
         .service(at("/channels/{channel}/thread-members").get(threads::members))
         .service(
@@ -114,7 +117,7 @@ fn guild_routes(api: &mut web::ServiceConfig) {
                 .post(channels::create)
                 .patch(channels::reorder),
         )
-        .service(at("/guilds/{guild}/threads/active").get(channels::active_threads))
+        .service(at("/guilds/{guild}/threads/active").get(threads::list_active))
         .service(at("/guilds/{guild}/members").get(members::list))
         .service(at("/guilds/{guild}/members/search").get(members::search))
         .service(
@@ -125,10 +128,8 @@ fn guild_routes(api: &mut web::ServiceConfig) {
                 .put(members::set_role)
                 .delete(members::set_role),
         )
-        .service(at("/guilds/{guild}/bans").get(members::bans))
-        .service(
-            at("/guilds/{guild}/bans/{user}").get(members::get_ban).put(members::ban).delete(members::unban),
-        )
+        .service(at("/guilds/{guild}/bans").get(bans::list))
+        .service(at("/guilds/{guild}/bans/{user}").get(bans::get).put(bans::create).delete(bans::delete))
         .service(
             at("/guilds/{guild}/roles")
                 .get(guilds::roles)

@@ -3,15 +3,16 @@
 //! <https://discord.com/developers/docs/topics/threads>
 
 use actix_web::{HttpResponse, web};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     Answer,
     access::Access,
     audit::{self, Reason},
+    body::Body,
     caller::Bot,
     error::ApiError,
-    form::{Body, Field, Form},
+    form::{Field, Form},
 };
 use crate::{
     discord::{Discord, Inner},
@@ -130,6 +131,20 @@ pub(crate) async fn members(_: Bot, path: web::Path<Id>, discord: web::Data<Disc
         let shown: Vec<Value> =
             members.map(|(user, joined)| payload::thread_member(channel.id, *user, *joined)).collect();
         Ok(HttpResponse::Ok().json(shown))
+    })
+}
+
+/// The active threads that the bot can see.
+pub(crate) async fn list_active(_: Bot, path: web::Path<Id>, discord: web::Data<Discord>) -> Answer {
+    discord.with(|inner| {
+        let access = Access::of(&inner.world);
+        let guild = access.guild(path.into_inner())?;
+        let active = guild.channels.values().filter(|channel| {
+            channel.thread.as_ref().is_some_and(|thread| !thread.archived)
+                && access.granted(channel.id).contains(Permissions::VIEW_CHANNEL)
+        });
+        let shown: Vec<Value> = active.map(|thread| payload::channel(guild.id, thread)).collect();
+        Ok(HttpResponse::Ok().json(json!({ "threads": shown, "members": [] })))
     })
 }
 
