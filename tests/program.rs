@@ -74,6 +74,22 @@ fn wrong_settings_are_all_named_and_exit_with_64() {
 }
 
 #[test]
+fn with_the_secrets_of_development_nothing_starts_in_production() {
+    let settings: Vec<_> = include_str!("../.env.development")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('='))
+        .filter(|(name, _)| *name != "GUILDSTREAM_ENV")
+        .collect();
+    for (role, secret) in [("gateway", "DISCORD_BOT_TOKEN"), ("web", "SESSION_SECRET"), ("web", "LINK_TOKEN")]
+    {
+        let (code, _, errors) = run(&[role], &settings);
+        assert_eq!(code, Some(64), "{role}");
+        assert!(errors.contains(secret), "{role}: {errors}");
+    }
+}
+
+#[test]
 fn wrong_usage_exits_with_64_and_help_with_0() {
     for (wrong, says) in [
         (&["gatway"][..], "unrecognized subcommand 'gatway'"),

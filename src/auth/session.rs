@@ -183,6 +183,12 @@ impl Sessions {
         }
     }
 
+    /// Whether the session of this id was ended, here or, as far as that was heard, at another web role.
+    #[must_use]
+    pub fn has_ended(&self, sid: &str) -> bool {
+        self.ended.contains(sid)
+    }
+
     /// The session, if it is signed in, has not expired and was not ended.
     ///
     /// # Errors
@@ -193,7 +199,7 @@ impl Sessions {
             return Err(unreadable());
         }
         let signed_in = session.get::<SignedIn>(SIGNED_IN).ok().flatten().ok_or(ApiError::NoSession)?;
-        let is_current = now() < signed_in.exp && !self.ended.contains(&signed_in.sid);
+        let is_current = now() < signed_in.exp && !self.has_ended(&signed_in.sid);
         is_current.then_some(signed_in).ok_or(ApiError::NoSession)
     }
 }

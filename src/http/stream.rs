@@ -3,7 +3,7 @@
 //! An EventSource gives up for good on any status but 200. So a refusal that will pass is a 200 that says when to come
 //! back, and ends. <https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model>
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, future::ready, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -11,7 +11,7 @@ use actix_web::{
     web,
 };
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{Stream, StreamExt as _, stream};
 use guildstream_actors::{
     filter::Filter,
     sse_broker::{Admission, Admit},
@@ -86,14 +86,23 @@ pub(super) async fn open(
     let header =
         request.headers().get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let expires_at = signed_in.expires_at();
-    let viewer = Viewer { user, sid: signed_in.sid, guilds, expires_at };
-    Ok(event_stream().streaming(sse_session::stream(OpenStream {
+    let viewer = Viewer { user, sid: signed_in.sid.clone(), guilds, expires_at };
+    let body = sse_session::stream(OpenStream {
         broker: state.broker.clone(),
         viewer,
         filter,
         after: header.or(last_event_id),
         queue_frames: state.config.sse_queue_frames,
-    })))
+    });
+    let has_ended = move || state.sessions().has_ended(&signed_in.sid);
+    Ok(event_stream().streaming(unless_ended(body, has_ended)))
+}
+
+/// A session may end after it was looked at and before the broker knows of the stream, and then nothing else would end
+/// the stream. The broker knows once it has sent something, so the session is looked at again then.
+fn unless_ended<C>(body: impl Stream<Item = C>, has_ended: impl FnOnce() -> bool) -> impl Stream<Item = C> {
+    let mut unasked = Some(has_ended);
+    body.take_while(move |_| ready(!unasked.take().is_some_and(|has_ended| has_ended())))
 }
 
 fn refuse(who: impl Display, reason: &str, retry: Duration) -> HttpResponse {
@@ -115,4 +124,17 @@ fn event_stream() -> actix_web::HttpResponseBuilder {
         // nginx would hold events back to fill a buffer.
         .insert_header(("X-Accel-Buffering", "no"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_session_that_ends_while_its_stream_opens_gets_no_stream() {
+        for (has_ended, expected) in [(true, vec![]), (false, vec!["hello", "event"])] {
+            let body = unless_ended(stream::iter(["hello", "event"]), || has_ended);
+            assert_eq!(body.collect::<Vec<_>>().await, expected);
+        }
+    }
 }
