@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint fmt bench delivery soak
+.PHONY: help dev test lint fmt bench delivery soak fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,3 +28,6 @@ delivery: ## kill, stop and stall everything while events flow, and print what w
 
 soak: ## keep client libraries connected to the sandbox through faults: ten minutes, or SOAK_S seconds
 	cargo test --locked -p guildstream-sandbox --test sandbox -- soak:: --ignored --nocapture
+
+fuzz: ## drive each fuzz target for FUZZ_S seconds (60); needs nightly and cargo-fuzz
+	@scripts/fuzz
