@@ -435,6 +435,21 @@ async fn who_sits_in_a_private_room_is_known_to_those_who_can_view_it() {
     stage.stop().await;
 }
 
+#[actix_web::test]
+async fn asking_for_a_room_that_one_cannot_view_tells_nothing_of_who_goes_there() {
+    let mut stage = Stage::start().await;
+    let linus = &mut stage.people[2];
+    let mut stream = linus.browser.stream(&format!("?channel={STAFF_ROOM}"), None).await;
+    assert_eq!(brief(&stream.until("voice.snapshot").await), "voice.snapshot()");
+    let moves = [Some(LOUNGE), Some(STAFF_ROOM), Some(LOUNGE), None];
+    stage.play(&moves.map(|channel| ("VOICE_STATE_UPDATE", voice(GUEST, channel).to_string()))).await;
+    stage.play(&[("CHANNEL_UPDATE", channel(STAFF_ROOM, 2, &[]).to_string())]).await;
+    // The first he hears of it is that it is public now.
+    let first = stream.next().await.unwrap();
+    assert_eq!(first.what(), "CHANNEL_UPDATE", "{}", first.data);
+    stage.stop().await;
+}
+
 /// One event of each place and right that an access is made of, by what it is called in the table below.
 fn probes() -> Vec<(&'static str, &'static str, Value)> {
     vec![

@@ -140,6 +140,16 @@ impl Transform {
             Self::MovedToJoined => VOICE_JOINED,
         }
     }
+
+    /// Of the two channels of a `voice.moved`, the one it speaks of.
+    #[must_use]
+    pub fn channel_of(self, moved: &[ChannelId]) -> &[ChannelId] {
+        let (from, to) = moved.split_at(moved.len().min(1));
+        match self {
+            Self::MovedToLeft => from,
+            Self::MovedToJoined => to,
+        }
+    }
 }
 
 /// The payload of the event that `transform` makes of a `voice.moved` payload; `None` when that can't be read.

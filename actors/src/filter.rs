@@ -2,10 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::{
-    scope::Scope,
-    snowflake::{ChannelId, GuildId},
-};
+use crate::snowflake::{ChannelId, GuildId};
 
 /// No query needs more items than this in one list.
 pub const MAX_FILTER_ITEMS: usize = 100;
@@ -75,11 +72,12 @@ impl Filter {
         self.guilds.is_empty() && self.channels.is_empty() && self.events.is_empty()
     }
 
-    /// Whether an event with this name and scope is asked for. Guild-wide events pass a channel filter only by name.
+    /// Whether an event with this name, in this guild and these channels, is asked for. The channels are those that its
+    /// reader is told of: by any other, a filter would say what the event keeps back.
     #[must_use]
-    pub fn wants(&self, event: &str, scope: &Scope) -> bool {
-        (self.guilds.is_empty() || scope.guild.is_some_and(|guild| self.guilds.contains(&guild)))
-            && (self.channels.is_empty() || scope.channels.iter().any(|id| self.channels.contains(id)))
+    pub fn wants(&self, event: &str, guild: Option<GuildId>, channels: &[ChannelId]) -> bool {
+        (self.guilds.is_empty() || guild.is_some_and(|guild| self.guilds.contains(&guild)))
+            && (self.channels.is_empty() || channels.iter().any(|id| self.channels.contains(id)))
             && self.wants_event(event)
     }
 
@@ -126,14 +124,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn scope(channel: Option<u64>) -> Scope {
-        Scope {
-            guild: Some(GuildId(1)),
-            channels: channel.map(ChannelId).into_iter().collect(),
-            ..Scope::default()
-        }
-    }
-
     #[test]
     fn a_filter_narrows_by_guild_channel_and_event() {
         let cases = [
@@ -147,7 +137,9 @@ mod tests {
             (Filter::parse(None, None, Some("voice.*"), &[]).unwrap(), "VOICE_STATE_UPDATE", None, false),
         ];
         for (filter, event, channel, wanted) in cases {
-            assert_eq!(filter.wants(event, &scope(channel)), wanted, "{filter:?} {event} {channel:?}");
+            let channels: Vec<_> = channel.map(ChannelId).into_iter().collect();
+            let wants = filter.wants(event, Some(GuildId(1)), &channels);
+            assert_eq!(wants, wanted, "{filter:?} {event} {channel:?}");
         }
     }
 

@@ -232,8 +232,16 @@ impl Stream {
         };
         let frame = match decision {
             _ if !scope.guild.is_some_and(|guild| feed.settings.guilds.contains(&guild)) => None,
-            Decision::Deliver if self.filter.wants(name, scope) => Some(entry.frame.clone()),
-            Decision::DeliverAs(transform) if self.filter.wants(transform.event(), scope) => {
+            Decision::Deliver if self.filter.wants(name, scope.guild, &scope.channels) => {
+                Some(entry.frame.clone())
+            }
+            Decision::DeliverAs(transform)
+                if self.filter.wants(
+                    transform.event(),
+                    scope.guild,
+                    transform.channel_of(&scope.channels),
+                ) =>
+            {
                 entry.transformed(transform)
             }
             Decision::Deliver | Decision::DeliverAs(_) | Decision::Withhold => None,
