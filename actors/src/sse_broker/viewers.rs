@@ -1,9 +1,8 @@
 //! What the signed-in people with open streams may see, and until when that is true.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
 
 use crate::{
     audience::ViewerAccess,
@@ -19,7 +18,7 @@ const MAX_VIEWERS: usize = 100_000;
 /// Everyone who was asked about.
 #[derive(Debug, Default)]
 pub(super) struct Viewers {
-    known: HashMap<UserId, Viewer>,
+    known: FxHashMap<UserId, Viewer>,
     wanted: Vec<UserId>,
     /// The last event that changed anyone's access in a guild.
     changed: u64,
@@ -48,15 +47,18 @@ impl Viewer {
 impl Viewers {
     /// The access of `user`, when it is true for the newest event; else they are asked about.
     pub(super) fn current(&mut self, user: UserId, epoch: Epoch) -> Option<&ViewerAccess> {
-        let changed = self.changed;
         let viewer = self.known.entry(user).or_insert_with(Viewer::new);
-        let fresh = matches!(&viewer.access, Some((_, as_of))
-            if as_of.epoch == epoch && as_of.seq >= changed.max(viewer.changed));
-        if !fresh && !viewer.asking {
-            viewer.asking = true;
-            self.wanted.push(user);
+        let last_change = self.changed.max(viewer.changed);
+        match &viewer.access {
+            Some((access, as_of)) if as_of.epoch == epoch && as_of.seq >= last_change => Some(access),
+            _ => {
+                if !viewer.asking {
+                    viewer.asking = true;
+                    self.wanted.push(user);
+                }
+                None
+            }
         }
-        self.known.get(&user).filter(|_| fresh)?.access.as_ref().map(|(access, _)| access)
     }
 
     /// Marks whose access is another after the event at `seq`.
