@@ -7,7 +7,7 @@ mod web_role;
 use actix_web::http::Method;
 use serde_json::{Value, json};
 use url::Url;
-use web_role::{CLIENT_SECRET, GUILD, Server, query};
+use web_role::{CLIENT_SECRET, GUILD, Server, discord_refusal, query};
 
 #[actix_web::test]
 async fn a_browser_signs_in_is_known_and_signs_out() {
@@ -260,8 +260,7 @@ async fn commands_are_answered_with_the_status_that_fits() {
         answer.refused(status, code);
         assert_eq!(answer.json()["error"]["requestId"], "r3");
         assert_eq!(answer.header("retry-after"), if code == "RATE_LIMITED" { "2" } else { "" });
-        let discord =
-            if code == "DISCORD_ERROR" { json!({"status": 403, "code": 50013}) } else { Value::Null };
+        let discord = if code == "DISCORD_ERROR" { discord_refusal() } else { Value::Null };
         assert_eq!(answer.json()["error"]["discord"], discord);
     }
     for question in ["viewer", "guild", "voice_snapshot"] {
@@ -422,12 +421,15 @@ async fn the_description_names_every_route_and_is_not_empty_talk() {
     routes.sort();
     let expected = [
         "get /api/guilds",
+        "get /api/openapi.json",
         "get /api/session",
         "get /api/status",
         "get /api/stream",
         "get /auth/callback",
         "get /auth/login",
+        "get /healthz",
         "get /livez",
+        "get /metrics",
         "get /readyz",
         "post /api/commands",
         "post /api/gateway/connect",

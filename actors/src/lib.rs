@@ -6,7 +6,7 @@
 
 pub mod audience;
 mod command_log;
-mod commands;
+pub mod commands;
 pub mod derived;
 pub mod discord_shard;
 pub mod dispatch;

@@ -43,7 +43,7 @@ pub(super) struct Command {
     #[schema(value_type = Object)]
     payload: Box<RawValue>,
     /// Names the command: sent again with the same id and body, it is not done twice.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[!-~]+$")]
     request_id: Option<String>,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Accepted<'a> {
 }
 
 /// Asks Discord for something in the signed-in user's name; a success means that Discord has accepted it.
-#[utoipa::path(post, path = "/api/commands", tag = "commands", security(("session" = [])), params(
+#[utoipa::path(post, path = "/api/commands", operation_id = "command", tag = "commands", security(("session" = [])), params(
     ("X-Guildstream" = String, Header, description = "always 1"),
     ("Origin" = String, Header, description = "set by browsers: ours, or one of CORS_ORIGINS"),
 ), request_body = Command, responses(

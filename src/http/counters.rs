@@ -10,6 +10,7 @@ use actix_web::{
     middleware::Next,
     web,
 };
+use guildstream_actors::commands;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 /// Upper bounds in seconds: a healthy Discord answers in 0.1 s, and COMMAND_TIMEOUT_S is 10.
@@ -50,7 +51,7 @@ impl Counters {
 
     /// Counts a command. `outcome` is `ok` or the code of its refusal.
     pub fn command(&self, command: &str, outcome: &str, time: Duration) {
-        let labels = [known(&COMMANDS, command), known(&OUTCOMES, outcome)];
+        let labels = [known(commands::names(), command), known(OUTCOMES, outcome)];
         self.commands.with_label_values(&labels).observe(time.as_secs_f64());
     }
 
@@ -90,19 +91,6 @@ pub async fn count_answers(
     Ok(response)
 }
 
-/// The commands of the gateway role.
-const COMMANDS: [&str; 9] = [
-    "send_message",
-    "edit_message",
-    "delete_message",
-    "add_reaction",
-    "remove_reaction",
-    "create_channel",
-    "delete_channel",
-    "move_member",
-    "start_typing",
-];
-
 const OUTCOMES: [&str; 15] = [
     "ok",
     "INVALID",
@@ -121,8 +109,8 @@ const OUTCOMES: [&str; 15] = [
     "INTERNAL",
 ];
 
-fn known(names: &[&'static str], name: &str) -> &'static str {
-    names.iter().find(|known| **known == name).copied().unwrap_or("other")
+fn known(names: impl IntoIterator<Item = &'static str>, name: &str) -> &'static str {
+    names.into_iter().find(|known| *known == name).unwrap_or("other")
 }
 
 #[cfg(test)]

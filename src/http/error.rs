@@ -97,8 +97,24 @@ struct RefusalBody<'a> {
     request_id: &'a str,
     /// What Discord answered to a command.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<DiscordRefusal>)]
     discord: Option<&'a RawValue>,
+}
+
+/// What Discord answered to a command that it refused.
+/// <https://discord.com/developers/docs/reference#error-messages>
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what the gateway sends")]
+struct DiscordRefusal {
+    /// The HTTP status.
+    status: u16,
+    /// Discord's own code, such as 50013.
+    #[schema(required)]
+    code: Option<i64>,
+    message: String,
+    /// Which parts of the payload it did not like.
+    #[schema(value_type = Option<Object>)]
+    errors: Option<()>,
 }
 
 impl ApiError {

@@ -19,7 +19,7 @@ use super::{
 use crate::auth::signed_in::SignedIn;
 
 /// Connects the link, also after it ran out of attempts.
-#[utoipa::path(post, path = "/api/gateway/connect", tag = "operation", security(("session" = [])), params(
+#[utoipa::path(post, path = "/api/gateway/connect", operation_id = "connectGateway", tag = "operation", security(("session" = [])), params(
     ("X-Guildstream" = String, Header, description = "always 1"),
     ("Origin" = String, Header, description = "set by browsers: ours, or one of CORS_ORIGINS"),
 ), responses(
@@ -41,7 +41,7 @@ pub(super) async fn connect(
 }
 
 /// Disconnects the link until it is connected again; browser streams stay open.
-#[utoipa::path(post, path = "/api/gateway/disconnect", tag = "operation", security(("session" = [])), params(
+#[utoipa::path(post, path = "/api/gateway/disconnect", operation_id = "disconnectGateway", tag = "operation", security(("session" = [])), params(
     ("X-Guildstream" = String, Header, description = "always 1"),
     ("Origin" = String, Header, description = "set by browsers: ours, or one of CORS_ORIGINS"),
 ), responses(

@@ -35,13 +35,17 @@ pub(super) struct GuildList<'a> {
     guilds: Vec<VisibleGuild<'a>>,
 }
 
+/// One of the guilds.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct VisibleGuild<'a> {
     #[schema(value_type = String)]
     id: GuildId,
+    /// Null when Discord never said.
+    #[schema(required)]
     name: Option<&'a str>,
     /// An address, or null.
+    #[schema(required)]
     icon: Option<&'a str>,
     /// What the user may do in the guild at large: Discord's bits as a decimal string.
     #[schema(value_type = String)]
@@ -52,16 +56,20 @@ struct VisibleGuild<'a> {
     roles: Vec<RoleName<'a>>,
 }
 
+/// A channel or category that the user can view.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct VisibleChannel<'a> {
     #[schema(value_type = String)]
     id: ChannelId,
+    /// Null when Discord never said.
+    #[schema(required)]
     name: Option<&'a str>,
     /// Discord's channel type: 0 is text, 2 voice, 4 a category.
+    #[schema(required)]
     r#type: Option<u64>,
     /// The category, also one that the user cannot view.
-    #[schema(value_type = Option<String>)]
+    #[schema(required, value_type = Option<String>)]
     parent_id: Option<ChannelId>,
     position: i64,
     /// What the user may do here: Discord's bits as a decimal string.
@@ -73,6 +81,7 @@ struct VisibleChannel<'a> {
     can_connect: bool,
 }
 
+/// A role.
 #[derive(Debug, Serialize, ToSchema)]
 struct RoleName<'a> {
     #[schema(value_type = String)]
@@ -81,7 +90,7 @@ struct RoleName<'a> {
 }
 
 /// The user's guilds and the channels they can view now. Never older than the last event their stream has had.
-#[utoipa::path(get, path = "/api/guilds", tag = "session", security(("session" = [])), responses(
+#[utoipa::path(get, path = "/api/guilds", operation_id = "guilds", tag = "session", security(("session" = [])), responses(
     (status = 200, body = GuildList),
     (status = 401, body = Refusal, description = "no session"),
     (status = 429, body = Refusal, description = "too many; Retry-After says when to come back"),

@@ -25,7 +25,7 @@ pub(super) async fn livez() -> HttpResponse {
 }
 
 /// Whether the link is up and every core actor answers; `/healthz` is the same.
-#[utoipa::path(get, path = "/readyz", tag = "operation", responses(
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "operation", responses(
     (status = 200, body = Health),
     (status = 503, body = Health, description = "not ready, with the reasons"),
 ))]

@@ -11,12 +11,23 @@ use guildstream_actors::{
 };
 use secrecy::SecretString;
 
-use super::{ask, error::ApiError, gateway::GatewayState, web::WebState};
+use super::{
+    ask,
+    error::{ApiError, Refusal},
+    gateway::GatewayState,
+    web::WebState,
+};
 use crate::auth::bearer;
 
 /// A proxy on this machine makes every peer look local; these headers give it away.
 const FORWARDING: [&str; 5] = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 
+/// Counters and gauges in Prometheus's text format, for this machine or with METRICS_TOKEN.
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "operation",
+    security((), ("metrics" = [])), responses(
+    (status = 200, body = String, content_type = "text/plain"),
+    (status = 401, body = Refusal, description = "another machine asks, or the token is wrong"),
+))]
 pub(super) async fn web(request: HttpRequest, state: web::Data<WebState>) -> Result<HttpResponse, ApiError> {
     authorise(&request, state.config.metrics_token.as_ref())?;
     let mut metrics = Vec::new();

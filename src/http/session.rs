@@ -26,8 +26,10 @@ struct UserView {
     #[schema(value_type = String)]
     id: UserId,
     username: String,
+    #[schema(required)]
     global_name: Option<String>,
     /// An address, or null for Discord's default.
+    #[schema(required)]
     avatar: Option<String>,
 }
 
@@ -41,7 +43,7 @@ struct GuildView {
 }
 
 /// The signed-in user, their guilds, and when the session ends.
-#[utoipa::path(get, path = "/api/session", tag = "session", security(("session" = [])), responses(
+#[utoipa::path(get, path = "/api/session", operation_id = "session", tag = "session", security(("session" = [])), responses(
     (status = 200, body = SessionView),
     (status = 401, body = Refusal, description = "no session, or one that expired or ended"),
     (status = 503, body = Refusal, description = "sessions cannot be read now"),

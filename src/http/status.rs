@@ -53,7 +53,9 @@ pub(super) struct WebStatus {
     discord: Option<questions::DiscordStatus>,
 }
 
-/// How the link client's own state reads as JSON, for the API's description; a test compares the two.
+// The actors' own states know no API. What follows describes how they read as JSON; the tests hold answers against it.
+
+/// The link to the gateway.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[allow(dead_code)]
@@ -72,7 +74,7 @@ struct LinkStatus {
     last_event_at: Option<u64>,
 }
 
-/// The same for the broker's.
+/// The streams of this role.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[allow(dead_code)]
@@ -87,7 +89,7 @@ struct StreamsStatus {
     resyncs: u64,
 }
 
-/// The same for what the gateway says of Discord.
+/// The gateway's connection to Discord.
 #[derive(ToSchema)]
 #[schema(as = DiscordStatus)]
 #[allow(dead_code)]
@@ -97,6 +99,7 @@ struct DiscordSchema {
     shards: Vec<ShardSchema>,
 }
 
+/// One shard of it.
 #[derive(ToSchema)]
 #[schema(as = ShardStatus, rename_all = "camelCase")]
 #[allow(dead_code)]
@@ -147,7 +150,7 @@ impl Role {
 }
 
 /// The link, the streams and how long the role has been up. Holds no secrets and no user data.
-#[utoipa::path(get, path = "/api/status", tag = "operation", responses((status = 200, body = WebStatus)))]
+#[utoipa::path(get, path = "/api/status", operation_id = "status", tag = "operation", responses((status = 200, body = WebStatus)))]
 pub(super) async fn web(state: web::Data<WebState>) -> HttpResponse {
     let link = ask("link client", &state.link, link_client::Snapshot).await.ok();
     let sse = ask("broker", &state.broker, sse_broker::Snapshot).await.ok();

@@ -47,7 +47,7 @@ pub(super) struct StreamQuery {
 }
 
 /// The event stream, for an EventSource. A refusal that will pass is a 200 that says when to come back, and ends.
-#[utoipa::path(get, path = "/api/stream", tag = "events", security(("session" = [])), params(
+#[utoipa::path(get, path = "/api/stream", operation_id = "stream", tag = "events", security(("session" = [])), params(
     StreamQuery,
     ("Last-Event-ID" = Option<String>, Header, description = "the position to resume after"),
 ), responses(

@@ -1,5 +1,8 @@
 //! All three roles in one process on free ports: a sandbox that keeps still, a gateway, a web role, and browsers.
 
+#[path = "description.rs"]
+mod description;
+
 use std::{collections::HashMap, net::TcpListener, time::Duration};
 
 use actix_web::{cookie::Cookie, rt};
@@ -12,6 +15,8 @@ use guildstream::{
 use guildstream_sandbox::{BOT_TOKEN, CLIENT_ID, CLIENT_SECRET, Sandbox, SandboxConfig};
 use serde_json::Value;
 use url::Url;
+
+use self::description::Description;
 
 pub(crate) const GUILD: &str = "910000000000000001";
 /// Far more than anything here takes.
@@ -168,6 +173,8 @@ impl Bridge {
 pub(crate) struct Browser {
     client: Client,
     web_url: String,
+    /// Every answer is held against it.
+    description: Description,
     cookies: HashMap<String, String>,
 }
 
@@ -177,7 +184,9 @@ impl Browser {
         // A browser here has as many streams as it likes; the connector's own limit is 100.
         let connector = awc::Connector::new().limit(0);
         let client = Client::builder().connector(connector).disable_redirects().timeout(PATIENCE).finish();
-        let mut browser = Self { client, web_url: web_url.to_owned(), cookies: HashMap::new() };
+        let mut description = client.get(format!("{web_url}/api/openapi.json")).send().await.unwrap();
+        let description = Description(description.json().await.unwrap());
+        let mut browser = Self { client, web_url: web_url.to_owned(), description, cookies: HashMap::new() };
         let mut url =
             Url::parse(&format!("{}/auth/login?login_hint={person}&next=/api/session", web_url)).unwrap();
         for _ in 0..10 {
@@ -206,8 +215,10 @@ impl Browser {
     /// `GET` of a path of the web role.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let mut response = self.request(&format!("{}{path}", self.web_url)).send().await.unwrap();
-        let body = response.body().await.unwrap();
-        (response.status().as_u16(), String::from_utf8(body.to_vec()).unwrap())
+        let body = String::from_utf8(response.body().await.unwrap().to_vec()).unwrap();
+        let status = response.status().as_u16();
+        self.description.check("GET", path, status, &body);
+        (status, body)
     }
 
     /// `POST` of JSON to a path of the web role, as the page does it: status, Retry-After and answer, null for none.
@@ -222,9 +233,11 @@ impl Browser {
         let mut response = request.send_json(body).await.unwrap();
         let retry_after =
             response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
-        let body = response.body().await.unwrap();
-        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
-        (response.status().as_u16(), retry_after, body)
+        let body = String::from_utf8(response.body().await.unwrap().to_vec()).unwrap();
+        let status = response.status().as_u16();
+        self.description.check("POST", path, status, &body);
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_str(&body).unwrap() };
+        (status, retry_after, body)
     }
 
     /// Opens `/api/stream` with a query, and a position to resume from.

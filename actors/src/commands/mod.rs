@@ -57,6 +57,11 @@ const COMMANDS: [(&str, Prepare); 9] = [
     ("move_member", read::<members::MoveMember>),
 ];
 
+/// The commands there are, in snake case.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|(name, _)| *name)
+}
+
 /// Parses the arguments and prepares the call.
 fn read<A: Arguments>(command: &Command, authority: &Authority<'_>) -> Result<Call, Refusal> {
     // serde would also take an array for the fields in their order.
@@ -115,7 +120,7 @@ impl Commands {
 
     /// Takes a command in, unless it was asked before or cannot be.
     pub(crate) fn meet(&mut self, command: Command, asker: Asker) -> Met {
-        let name = COMMANDS.iter().map(|(name, _)| *name).find(|name| *name == command.command);
+        let name = names().find(|name| *name == command.command);
         let Some(name) = name else {
             self.tally.count("unknown", "UNKNOWN_COMMAND", None);
             let message = format!("there is no command {:?}", command.command);
