@@ -205,8 +205,9 @@ async fn one_may_delete_what_one_sent_and_write_in_threads_and_leave_a_room() {
 #[actix_web::test]
 async fn what_cannot_be_understood_is_said_to_be_so() {
     let bridge = Bridge::start().await;
-    let ada = bridge.sign_in("ada").await;
-    for (command, payload, expected) in [
+    // Two people, because ten commands are all that one may send at once.
+    let people = [bridge.sign_in("ada").await, bridge.sign_in("grace").await];
+    let cases = [
         ("send_message", json!({"channelId": GENERAL}), (400, "INVALID")),
         ("send_message", json!({"content": "x"}), (400, "INVALID")),
         ("send_message", json!({"channelId": "general", "content": "x"}), (400, "INVALID")),
@@ -216,9 +217,11 @@ async fn what_cannot_be_understood_is_said_to_be_so() {
         ("viewer", json!({"userIds": [ADA]}), (404, "UNKNOWN_COMMAND")),
         ("voice_snapshot", json!({}), (404, "UNKNOWN_COMMAND")),
         ("guild", json!({"guildId": GUILD}), (404, "UNKNOWN_COMMAND")),
+        ("status", json!({}), (404, "UNKNOWN_COMMAND")),
         ("make_coffee", json!({}), (404, "UNKNOWN_COMMAND")),
-    ] {
-        let answer = run(&ada, command, payload).await;
+    ];
+    for (person, (command, payload, expected)) in people.iter().cycle().zip(cases) {
+        let answer = run(person, command, payload).await;
         assert_eq!(answer.code(), expected, "{command}: {}", answer.body);
     }
     bridge.stop().await;

@@ -263,7 +263,7 @@ async fn commands_are_answered_with_the_status_that_fits() {
         let discord = if code == "DISCORD_ERROR" { discord_refusal() } else { Value::Null };
         assert_eq!(answer.json()["error"]["discord"], discord);
     }
-    for question in ["viewer", "guild", "voice_snapshot"] {
+    for question in guildstream_actors::questions::NAMES {
         let body = format!(r#"{{"command":"{question}","payload":{{}}}}"#);
         browser.post("/api/commands", &body).await.refused(404, "UNKNOWN_COMMAND");
     }

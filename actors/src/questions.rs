@@ -18,6 +18,8 @@ use crate::{
     snowflake::{GuildId, UserId},
 };
 
+/// What the questions are called. Their answers would show more than a browser may see.
+pub const NAMES: [&str; 4] = ["guild", "status", "viewer", "voice_snapshot"];
 /// One question names at most this many users.
 pub const MAX_USERS: usize = 1000;
 /// Members looked up at the same time.
@@ -140,9 +142,12 @@ pub struct Known<'a> {
 }
 
 impl Question {
-    /// The question in a command, if it is one.
+    /// The question in a command, if it is one. In a user's name nothing is asked, only done.
     #[must_use]
     pub fn parse(command: &Command) -> Option<Result<Self, Refusal>> {
+        if command.actor.is_some() {
+            return None;
+        }
         match command.command.as_str() {
             "voice_snapshot" => Some(Ok(Self::VoiceSnapshot)),
             "viewer" => Some(viewer(&command.payload)),
@@ -247,4 +252,23 @@ pub async fn look_up(http: Arc<Http>, lookups: BTreeSet<Lookup>) -> Vec<(Lookup,
         }
     });
     found.buffer_unordered(LOOKUPS_AT_ONCE).filter_map(async |found| found).collect().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(name: &str, actor: Option<UserId>) -> Command {
+        let payload = raw(&serde_json::json!({"userIds": ["1"]}));
+        Command { command: name.to_owned(), payload, actor, request_id: None, key: None, first_sent: None }
+    }
+
+    #[test]
+    fn every_question_is_asked_by_the_web_role_itself_and_by_no_user() {
+        for name in NAMES {
+            assert!(matches!(Question::parse(&command(name, None)), Some(Ok(_))), "{name}");
+            assert!(Question::parse(&command(name, Some(UserId(1)))).is_none(), "{name}");
+        }
+        assert!(crate::commands::names().all(|name| Question::parse(&command(name, None)).is_none()));
+    }
 }

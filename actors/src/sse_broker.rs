@@ -352,7 +352,12 @@ impl Handler<GuildsOf> for SseBroker {
         if self.down_since.is_some_and(|since| since.elapsed() > ttl) {
             return Box::pin(async { None });
         }
-        let told = self.feed.directory.wait(user);
+        let Feed { directory, viewers, epoch, .. } = &mut self.feed;
+        let told = directory.wait(user);
+        if let Some(epoch) = *epoch {
+            // What they may see is asked together with what it is called.
+            viewers.current(user, epoch);
+        }
         self.ask_what_is_wanted(ctx);
         Box::pin(async { told.await.ok() })
     }

@@ -9,7 +9,7 @@ use actix_web::{
 use futures_util::future::LocalBoxFuture;
 use guildstream_actors::{
     link_client::{CommandError, SendCommand},
-    link_frame,
+    link_frame, questions,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -28,9 +28,6 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_COMMAND_BYTES: usize = 64;
 const MAX_REQUEST_ID_BYTES: usize = 64;
-
-/// Questions that the web role asks over the link for itself; their answers would show more than a browser may see.
-const LINK_ONLY: [&str; 3] = ["guild", "viewer", "voice_snapshot"];
 
 /// What to do in the signed-in user's name.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -82,7 +79,7 @@ pub(super) async fn send(
 ) -> Result<HttpResponse, ApiError> {
     state.rates.command.take(Who::User(signed_in.user.id))?;
     let Command { command, payload, request_id } = command;
-    if command.len() > MAX_COMMAND_BYTES || LINK_ONLY.contains(&command.as_str()) {
+    if command.len() > MAX_COMMAND_BYTES || questions::NAMES.contains(&command.as_str()) {
         return Err(ApiError::UnknownCommand(command.chars().take(MAX_COMMAND_BYTES).collect()));
     }
     if !payload.get().starts_with('{') {
