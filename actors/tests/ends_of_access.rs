@@ -237,6 +237,24 @@ async fn who_is_a_member_no_more_loses_the_streams_and_may_return_when_that_chan
 }
 
 #[actix_web::test]
+async fn who_was_refused_may_return_when_anybody_may_have_joined() {
+    let stage = Stage::start(AN_HOUR).await;
+    *stage.link.guilds.borrow_mut() = json!({"guilds": []});
+    for returns in ["the bot is back", "a new epoch"] {
+        let stream = stage.open(SystemTime::now() + AN_HOUR).await;
+        assert_eq!((stream.end(), stage.admission().await), (Some(None), Admission::NotAMember));
+        if returns == "the bot is back" {
+            stage
+                .deliver("GUILD_CREATE", Scope { changes: Some(AccessChange::Guild), ..in_channel(101) })
+                .await;
+        } else {
+            stage.broker.send(Deliver::Gap(id(1000))).await.unwrap();
+        }
+        assert_eq!(stage.admission().await, Admission::Welcome, "{returns}");
+    }
+}
+
+#[actix_web::test]
 async fn what_cannot_be_said_now_is_asked_again_and_nothing_is_sent_meanwhile() {
     let stage = Stage::start(AN_HOUR).await;
     let stream = stage.open(SystemTime::now() + AN_HOUR).await;

@@ -99,7 +99,7 @@ fn event_source(stream: &str) -> (Vec<Message>, String, Option<u64>) {
             }
             "id" if !value.contains('\0') => value.clone_into(&mut id),
             "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
-                retry = value.parse().ok().or(retry)
+                retry = value.parse().ok().or(retry);
             }
             // A comment, or a field that nobody knows.
             _ => {}

@@ -69,7 +69,6 @@ impl Viewers {
                 for user in users {
                     if let Some(viewer) = self.known.get_mut(user) {
                         viewer.changed = seq;
-                        viewer.outsider = false;
                     }
                 }
             }
@@ -124,9 +123,12 @@ impl Viewers {
         }
     }
 
-    /// Whether the user was found to be in none of the guilds.
+    /// Whether the user was found to be in none of the guilds, and nothing has changed since.
     pub(super) fn is_outsider(&self, user: UserId) -> bool {
-        self.known.get(&user).is_some_and(|viewer| viewer.outsider)
+        self.known.get(&user).is_some_and(|viewer| {
+            let last_change = self.changed.max(viewer.changed);
+            viewer.outsider && viewer.access.as_ref().is_some_and(|(_, as_of)| as_of.seq >= last_change)
+        })
     }
 
     /// What the last answer said of a guild, however old.
