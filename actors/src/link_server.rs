@@ -29,7 +29,7 @@ use self::{
     state::Counters,
 };
 use crate::{
-    commands::Commands,
+    commands::{Commands, Found},
     discord_shard::ShardState,
     dispatch_facts::Facts,
     event_log::{EventLog, Restored},
@@ -37,7 +37,7 @@ use crate::{
     link_frame::{self, Command, Hello, PROTOCOL, Refusal},
     link_session::{CloseSocket, SendFrame},
     outbox::Gauge,
-    questions::{self, Known, Lookup, Question},
+    questions::{Known, Lookup, Question},
     ring::RingLimits,
     shard_runner::{Dispatch, now_ms},
     snowflake::GuildId,
@@ -202,8 +202,8 @@ impl LinkServer {
     }
 
     /// Takes in the members that were looked up.
-    fn learn(&mut self, found: Vec<(Lookup, Option<String>)>) {
-        for (lookup, member) in found {
+    fn learn(&mut self, found: Found) {
+        for (lookup, member) in self.commands.looked_up(found) {
             match member {
                 Some(json) => self.model.learn_member(lookup.guild, &json),
                 None => self.model.learn_absent(lookup.guild, lookup.user),
@@ -223,8 +223,8 @@ impl LinkServer {
         if lookups.is_empty() {
             return self.answer(link, request_id.as_deref(), Ok(self.answer_to(&question)));
         }
-        let found = questions::look_up(Arc::clone(&self.settings.http), lookups);
-        ctx.spawn(found.into_actor(self).map(move |found, server, _| {
+        let found = self.commands.look_up(lookups).into_actor(self);
+        ctx.spawn(found.map(move |found, server, _| {
             server.learn(found);
             server.answer(link, request_id.as_deref(), Ok(server.answer_to(&question)));
         }));

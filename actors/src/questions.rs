@@ -1,12 +1,10 @@
 //! What a web role may ask over the link: `voice_snapshot`, `viewer`, `guild` and `status`. Answered from the guild model,
 //! after members it has never seen were looked up at Discord, and from what the shard says of itself.
 
-use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, time::SystemTime};
 
-use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serenity::http::{Http, HttpError, LightMethod, Request, Route};
 
 use crate::{
     audience::GuildAccess,
@@ -22,8 +20,6 @@ use crate::{
 pub const NAMES: [&str; 4] = ["guild", "status", "viewer", "voice_snapshot"];
 /// One question names at most this many users.
 pub const MAX_USERS: usize = 1000;
-/// Members looked up at the same time.
-const LOOKUPS_AT_ONCE: usize = 8;
 
 /// A question, parsed.
 #[derive(Clone, Debug)]
@@ -228,30 +224,6 @@ fn access(model: &GuildModel, guilds: &[GuildId], user: UserId) -> Viewer {
         }
     }
     viewer
-}
-
-/// Asks Discord for members: `Some` raw member, or `None` when it says there is none. What failed is left out.
-/// <https://discord.com/developers/docs/resources/guild#get-guild-member>
-pub async fn look_up(http: Arc<Http>, lookups: BTreeSet<Lookup>) -> Vec<(Lookup, Option<String>)> {
-    let found = stream::iter(lookups).map(|lookup| {
-        let http = Arc::clone(&http);
-        async move {
-            let route = Route::GuildMember { guild_id: lookup.guild.0.into(), user_id: lookup.user.0.into() };
-            match http.request(Request::new(route, LightMethod::Get)).await {
-                Ok(response) => Some((lookup, Some(response.text().await.ok()?))),
-                Err(serenity::Error::Http(HttpError::UnsuccessfulRequest(refusal)))
-                    if refusal.status_code.as_u16() == 404 =>
-                {
-                    Some((lookup, None))
-                }
-                Err(error) => {
-                    log::warn!("[Gateway Service] Member {} could not be looked up: {error}", lookup.user);
-                    None
-                }
-            }
-        }
-    });
-    found.buffer_unordered(LOOKUPS_AT_ONCE).filter_map(async |found| found).collect().await
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 //! allowed or refused against the guild model, and becomes one REST call whose raw answer is the ack's data.
 //!
 //! `Commands` owns what they need beside the model: which were asked before, who sent which message through us,
-//! the routes that Discord limits now, and what is measured. LinkServer asks it; it knows no links.
+//! the routes that Discord limits now, and what is measured. So members are looked up here too. LinkServer asks it; it
+//! knows no links.
 
 mod authority;
 mod authors;
 mod channels;
+mod look_up;
 mod members;
 mod messages;
 mod reactions;
@@ -21,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serenity::http::Http;
 
+pub(crate) use self::look_up::Found;
 use self::{
     authority::Authority,
     authors::Authors,

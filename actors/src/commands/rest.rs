@@ -56,6 +56,8 @@ pub(super) enum Repeat {
 /// What came of a call.
 pub(crate) struct Reply {
     pub(super) outcome: Outcome,
+    /// `None` when there was no answer.
+    pub(super) status: Option<StatusCode>,
     /// What Discord does not want to see for a while.
     pub(super) hold: Option<Hold>,
 }
@@ -73,6 +75,7 @@ pub(super) struct Holds {
     routes: HashMap<(LightMethod, RatelimitingBucket), Instant>,
 }
 
+#[derive(Clone)]
 pub(super) struct Rest {
     http: Arc<Http>,
     client: Client,
@@ -152,7 +155,7 @@ impl Rest {
         async move {
             match request.send().await {
                 Ok(response) => answer(response, &call).await,
-                Err(error) => Reply { outcome: Err(failure(&error)), hold: None },
+                Err(error) => Reply { outcome: Err(failure(&error)), status: None, hold: None },
             }
         }
     }
@@ -199,22 +202,28 @@ async fn answer(response: Response, call: &Call) -> Reply {
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let retry_after: Option<f64> = header("retry-after").and_then(|value| value.parse().ok());
     let is_global = header("x-ratelimit-global").is_some();
+    let used_up = header("x-ratelimit-remaining") == Some("0");
+    let reset_after: Option<f64> = header("x-ratelimit-reset-after").and_then(|value| value.parse().ok());
     let body = read(response).await;
+    let hold =
+        |route, seconds: f64| Hold { route, wait: Duration::from_secs_f64(seconds.clamp(0.0, MAX_WAIT_S)) };
+    let own = Some((call.method, call.bucket));
     if status.is_success() {
-        return Reply { outcome: Ok(data(body)), hold: None };
+        // The next one would be refused; Discord shuts out who collects too many refusals.
+        let hold = reset_after.filter(|_| used_up).map(|seconds| hold(own, seconds));
+        return Reply { outcome: Ok(data(body)), status: Some(status), hold };
     }
     let error: DiscordError = serde_json::from_str(&body).unwrap_or_default();
     let mut refusal = Refusal::new("DISCORD_ERROR", format!("Discord refused ({status}): {}", error.message));
-    let mut hold = None;
+    let mut held = None;
     if status == StatusCode::TOO_MANY_REQUESTS {
-        let seconds = error.retry_after.or(retry_after).unwrap_or(1.0).clamp(0.0, MAX_WAIT_S);
-        let wait = Duration::from_secs_f64(seconds);
-        refusal = limited(wait);
-        let route = (!(is_global || error.global)).then_some((call.method, call.bucket));
-        hold = Some(Hold { route, wait });
+        let seconds = error.retry_after.or(retry_after).unwrap_or(1.0);
+        let hold = hold(own.filter(|_| !(is_global || error.global)), seconds);
+        refusal = limited(hold.wait);
+        held = Some(hold);
     }
     refusal.discord = Some(said(status, &error));
-    Reply { outcome: Err(refusal), hold }
+    Reply { outcome: Err(refusal), status: Some(status), hold: held }
 }
 
 /// The body as far as it is text of a sensible size; empty otherwise.

@@ -1,6 +1,7 @@
 //! Every command against everything Discord may answer, and against everyone who may not.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::{
         Arc,
@@ -27,6 +28,7 @@ use crate::{
     link_frame::{Command, Refusal},
     link_server::LinkId,
     permissions::Permissions,
+    questions::Lookup,
     snowflake::{GuildId, UserId},
 };
 
@@ -385,6 +387,50 @@ fn what_may_have_been_done_is_not_called_forbidden_afterwards() {
         panic!("new")
     };
     assert_eq!(commands.prepare(&job, &model, &[GUILD]).unwrap_err().code, "OUTCOME_UNKNOWN");
+}
+
+#[test]
+fn members_are_looked_up_until_discord_has_enough_of_it() {
+    let lookups: BTreeSet<_> = (1..=100).map(|user| Lookup { guild: GUILD, user: UserId(user) }).collect();
+    let member = r#"{"roles":[],"user":{"id":"1"}}"#;
+    let last = [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset-After", "30")];
+    let cases = [
+        ("members", answer("200 OK", &[], member), 100, 100, Some(true)),
+        ("nobody", answer("404 Not Found", &[], "{}"), 100, 100, Some(false)),
+        ("trouble", answer("500 Internal Server Error", &[], ""), 100, 100, None),
+        ("a limit", answer("429 Too Many Requests", &[("Retry-After", "30")], ""), 8, 0, None),
+        ("the last for now", answer("200 OK", &last, member), 8, 0, Some(true)),
+    ];
+    locally(async {
+        for (what, behaviour, most, again, expected) in cases {
+            let double = Double::start(behaviour).await;
+            let mut commands = double.commands();
+            let found = commands.look_up(lookups.clone()).await;
+            let known: Vec<_> = found.members.iter().map(|(_, member)| Some(member.is_some())).collect();
+            assert!(known.iter().all(|known| *known == expected), "{what}: {known:?}");
+            assert_eq!(known.is_empty(), expected.is_none(), "{what}");
+            commands.looked_up(found);
+            assert!(double.calls() <= most, "{what}: {} calls", double.calls());
+            let before = double.calls();
+            commands.look_up(lookups.clone()).await;
+            assert_eq!(double.calls() - before, again, "{what}: again");
+        }
+    });
+}
+
+#[test]
+fn a_route_that_is_used_up_is_held_without_asking() {
+    locally(async {
+        let last = [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset-After", "30")];
+        let double = Double::start(answer("200 OK", &last, "{}")).await;
+        let (mut commands, model) = (double.commands(), world());
+        let typing = |channel: &str| command("start_typing", &json!({"channelId": channel}), Some(ADA), None);
+        run(&mut commands, &model, typing("101")).await.unwrap();
+        let held = run(&mut commands, &model, typing("101")).await.unwrap_err();
+        assert_eq!((held.code.as_str(), double.calls()), ("RATE_LIMITED", 1));
+        assert!(held.retry_after_s.is_some_and(|seconds| seconds > 25.0));
+        run(&mut commands, &model, typing("102")).await.unwrap();
+    });
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! The way of a command through LinkServer: met, allowed against the model as it is now, made, answered to all who ask.
 
-use std::sync::Arc;
-
 use actix::{ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
 
 use super::{LinkId, LinkServer};
@@ -9,7 +7,6 @@ use crate::{
     command_log::{Asker, Outcome},
     commands::{Commands, Job, Met},
     link_frame::{Command, Refusal},
-    questions,
 };
 
 impl LinkServer {
@@ -25,7 +22,7 @@ impl LinkServer {
         if lookups.is_empty() {
             return self.carry_out(job, ctx);
         }
-        let found = questions::look_up(Arc::clone(&self.settings.http), lookups).into_actor(self);
+        let found = self.commands.look_up(lookups).into_actor(self);
         ctx.spawn(found.map(move |found, server, ctx| {
             server.learn(found);
             server.carry_out(job, ctx);
