@@ -8,11 +8,18 @@ mod bridge;
 
 use std::{
     cell::Cell,
+    pin::Pin,
     process::Stdio,
     time::{Duration, Instant},
 };
 
-use bridge::{Bridge, Browser, GUILD, client, until};
+use actix_web::rt::time::timeout;
+use awc::{
+    error::WsProtocolError,
+    ws::{Frame, Message},
+};
+use bridge::{Bridge, Browser, GUILD, PATIENCE, client, until};
+use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use guildstream_sandbox::BOT_TOKEN;
 use serde_json::{Value, json};
 
@@ -437,6 +444,89 @@ async fn a_gateway_that_is_killed_leaves_nobody_waiting_and_does_nothing_twice()
     let channels = state["guilds"][0]["channels"].as_array().unwrap();
     assert_eq!(channels.iter().filter(|channel| channel["name"] == "once").count(), 1);
     bridge.stop().await;
+}
+
+#[actix_web::test]
+async fn a_peer_without_users_acts_with_the_bots_rights_and_cannot_bring_the_gateway_down() {
+    let bridge = Bridge::start().await;
+    let (mut one, mut other) = (Link::open(&bridge).await, Link::open(&bridge).await);
+    let write = |content: &str| json!({"command": "send_message", "payload": {"channelId": GENERAL, "content": content}});
+    // As a peer of the first protocol sends it, without an id.
+    one.send(&json!({"type": "command", "data": write("plain")})).await;
+    let ack = one.answer().await;
+    assert_eq!((&ack["type"], &ack["data"]["content"]), (&json!("ack"), &json!("plain")));
+    assert!(ack["requestId"].is_null() && ack["id"].is_string(), "{ack}");
+
+    let same = json!({"type": "command", "requestId": "1", "data": write("once"), "ts": 1});
+    one.send(&same).await;
+    let first = one.answer().await;
+    other.send(&same).await;
+    assert_eq!(other.answer().await["data"], first["data"], "also over another link");
+    assert_eq!(said(&bridge, GENERAL).await, ["once", "plain"]);
+    let refusals = [
+        (
+            json!({"command": "send_message", "payload": {"channelId": VAULT, "content": "x"}}),
+            "DISCORD_ERROR",
+        ),
+        (json!({"command": "send_message", "payload": null}), "INVALID"),
+        (json!({"command": "send_message"}), "INVALID"),
+        (json!({"command": "make_coffee", "payload": {}}), "UNKNOWN_COMMAND"),
+        (json!({"command": "viewer", "payload": {}}), "INVALID"),
+        (json!({"command": "viewer", "payload": {"userIds": vec!["1"; 1001]}}), "INVALID"),
+    ];
+    for (n, (data, code)) in refusals.into_iter().enumerate() {
+        let id = format!("refused {n}");
+        one.send(&json!({"type": "command", "requestId": id, "data": data})).await;
+        let answer = one.answer().await;
+        assert_eq!((&answer["data"]["code"], &answer["requestId"]), (&json!(code), &json!(id)), "{data}");
+    }
+    // A user who cannot be is not the bot.
+    for actor in
+        [json!({}), json!({"userId": "ada"}), json!({"userId": null}), json!("1"), json!({"userId": "0"})]
+    {
+        let mut data = write("as the bot");
+        data["actor"] = actor;
+        one.send(&json!({"type": "command", "data": data})).await;
+        let answer = one.answer().await;
+        assert_eq!(answer["type"], "error", "{data}: {answer}");
+    }
+    one.send(&json!({"type": "command", "data": {"command": "viewer", "payload": {"userIds": ["0"]}}})).await;
+    let unknown = json!([{"userId": "0", "guilds": [], "unknown": [GUILD]}]);
+    assert_eq!(one.answer().await["data"]["viewers"], unknown);
+    assert_eq!(said(&bridge, GENERAL).await, ["once", "plain"]);
+    bridge.stop().await;
+}
+
+/// A link spoken by hand.
+struct Link(Pin<Box<dyn Socket>>);
+
+trait Socket: Stream<Item = Result<Frame, WsProtocolError>> + Sink<Message, Error = WsProtocolError> {}
+impl<T: Stream<Item = Result<Frame, WsProtocolError>> + Sink<Message, Error = WsProtocolError>> Socket for T {}
+
+impl Link {
+    async fn open(bridge: &Bridge) -> Self {
+        let token = format!("Bearer {}", bridge.settings()["LINK_TOKEN"]);
+        let request = client().ws(&bridge.gateway_url).set_header("authorization", token);
+        let mut link = Self(Box::pin(request.connect().await.unwrap().1));
+        assert_eq!(link.answer().await["data"]["protocol"], 1, "the greeting");
+        link
+    }
+
+    async fn send(&mut self, frame: &Value) {
+        self.0.send(Message::Text(frame.to_string().into())).await.unwrap();
+    }
+
+    /// The next frame that is no event.
+    async fn answer(&mut self) -> Value {
+        loop {
+            let frame = timeout(PATIENCE, self.0.next()).await.expect("an answer in time");
+            let Frame::Text(text) = frame.unwrap().unwrap() else { continue };
+            let frame: Value = serde_json::from_slice(&text).unwrap();
+            if frame["type"] != "event" {
+                return frame;
+            }
+        }
+    }
 }
 
 /// The gateway role as a process of its own, so that it can be killed.

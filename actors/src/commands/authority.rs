@@ -1,7 +1,7 @@
 //! Who may have what done: a command is allowed only if its user could do it in Discord. Without a user (the web role
 //! itself, or a peer that knows only the first protocol) the bot's own rights decide, which Discord checks.
 
-use std::time::SystemTime;
+use std::{num::NonZeroU64, time::SystemTime};
 
 use serenity::all as discord;
 use sha2::{Digest as _, Sha256};
@@ -149,7 +149,7 @@ impl<'a> Authority<'a> {
     /// The voice channel in which a member sits, if the one who asks can see it.
     pub(super) fn seat(&self, guild: GuildId, user: discord::UserId) -> Option<Place> {
         let seat = self.model.voice_channel_of(guild, UserId(user.get()))?;
-        (seat.0 != 0).then(|| self.channel(discord::ChannelId::new(seat.0)).ok())?
+        self.channel(NonZeroU64::new(seat.0)?.into()).ok()
     }
 
     /// Whether one more may sit in a voice channel.

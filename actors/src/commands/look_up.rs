@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    num::NonZeroU64,
     time::{Duration, Instant},
 };
 
@@ -32,11 +33,7 @@ impl Commands {
     /// Asks for members, until Discord has enough of it: whoever waits for them asks again.
     pub(crate) fn look_up(&self, lookups: BTreeSet<Lookup>) -> impl Future<Output = Found> + use<> {
         let now = Instant::now();
-        let call = |lookup: &Lookup| {
-            let route = Route::GuildMember { guild_id: lookup.guild.0.into(), user_id: lookup.user.0.into() };
-            Call::new(LightMethod::Get, route)
-        };
-        let calls = lookups.into_iter().map(|lookup| (lookup, call(&lookup)));
+        let calls = lookups.into_iter().filter_map(|lookup| Some((lookup, call(lookup)?)));
         let calls: Vec<_> = calls.filter(|(_, call)| self.holds.check(call, now).is_ok()).collect();
         let rest = self.rest.clone();
         async move {
@@ -71,4 +68,11 @@ impl Commands {
         }
         found.members
     }
+}
+
+/// `None` for the id 0, which nobody has, and at which serenity panics.
+fn call(Lookup { guild, user }: Lookup) -> Option<Call> {
+    let (guild, user) = (NonZeroU64::new(guild.0)?, NonZeroU64::new(user.0)?);
+    let route = Route::GuildMember { guild_id: guild.into(), user_id: user.into() };
+    Some(Call::new(LightMethod::Get, route))
 }
