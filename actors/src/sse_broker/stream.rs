@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{
     feed::{Feed, Snapshots},
-    viewers::shared_guilds,
+    viewers::{Viewers, shared_guilds},
 };
 use crate::{
     audience::{Decision, ViewerAccess, decide},
@@ -16,6 +16,7 @@ use crate::{
     filter::Filter,
     link_frame::raw,
     outbox::{Outbox, Refused},
+    scope::Scope,
     shard_runner::now_ms,
     sse_frame,
     sse_session::{CloseStream, SendSse, Viewer},
@@ -177,12 +178,15 @@ impl Stream {
         Ok(true)
     }
 
-    /// Sends snapshots once more, between the two events they belong between. `false`: they are not here yet, and the
-    /// stream is held where it is, so that none can be older than what it has had.
+    /// Sends snapshots once more, between the two events they belong between. `false`: they are not here yet, or have no
+    /// room, and the stream is held where it is, so that none can be older than what it has had.
     fn renew(&mut self, epoch: Epoch, feed: &mut Feed) -> Result<bool, End> {
         let Some(position) = feed.snapshot_since(self.cursor) else { return Ok(false) };
         if position > self.cursor {
             return Ok(true);
+        }
+        if !self.live && !self.outbox.has_room(1) {
+            return Ok(false);
         }
         let Some(access) = feed.viewers.current(self.viewer.user, epoch) else { return Ok(false) };
         let Some(snapshots) = &feed.snapshot else { return Ok(false) };
@@ -230,17 +234,12 @@ impl Stream {
             let member = scope.guild.is_some_and(|guild| self.viewer.guilds.contains(&guild));
             if member && !scope.secret { Decision::Deliver } else { Decision::Withhold }
         };
+        let asked_for = |event, channels| self.filter.wants(event, scope.guild, channels);
         let frame = match decision {
             _ if !scope.guild.is_some_and(|guild| feed.settings.guilds.contains(&guild)) => None,
-            Decision::Deliver if self.filter.wants(name, scope.guild, &scope.channels) => {
-                Some(entry.frame.clone())
-            }
+            Decision::Deliver if asked_for(name, &scope.channels) => Some(entry.frame.clone()),
             Decision::DeliverAs(transform)
-                if self.filter.wants(
-                    transform.event(),
-                    scope.guild,
-                    transform.channel_of(&scope.channels),
-                ) =>
+                if asked_for(transform.event(), transform.channel_of(&scope.channels)) =>
             {
                 entry.transformed(transform)
             }
@@ -257,13 +256,7 @@ impl Stream {
             self.told = self.cursor + 1;
         }
         self.cursor += 1;
-        // Who can view a channel that was only just created is told of the room that it is.
-        if name != "CHANNEL_CREATE"
-            && scope.changes.as_ref().is_some_and(|change| change.affects(self.viewer.user))
-        {
-            let sights = feed.viewers.sights(self.viewer.user);
-            self.outdated |= sights >= self.cursor && sights > self.sights;
-        }
+        self.outdated |= self.is_outdated_by(name, scope, &feed.viewers);
         if self.cursor - self.told >= (feed.ring.capacity() as u64 / 8).max(1)
             && let Some(id) = feed.id(self.cursor)
         {
@@ -271,6 +264,18 @@ impl Stream {
             self.told = self.cursor;
         }
         Ok(true)
+    }
+
+    /// Whether the viewer can view other channels since the event at the cursor than the stream has told of. Who can view
+    /// a channel that was only just created is told of the room that it is.
+    fn is_outdated_by(&self, event: &str, scope: &Scope, viewers: &Viewers) -> bool {
+        let user = self.viewer.user;
+        let sights = viewers.sights(user);
+        sights >= self.cursor
+            && sights > self.sights
+            && event != "CHANNEL_CREATE"
+            && scope.changes.as_ref().is_some_and(|change| change.affects(user))
+            && self.filter.wants_event("voice.snapshot")
     }
 
     /// What the clock asks: ends streams that expired or stalled, and keeps idle ones awake.
