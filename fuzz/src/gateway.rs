@@ -205,7 +205,7 @@ impl Stage {
             actor,
             request_id: Some(request_id.clone()),
             key: None,
-            again: false,
+            first_sent: None,
         };
         self.system.block_on(async {
             self.answers.borrow_mut().clear();

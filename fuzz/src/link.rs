@@ -1,5 +1,7 @@
 //! Frames of the link, in both directions.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use guildstream_actors::{
     audience::{Decision, ViewerAccess, decide},
@@ -68,9 +70,9 @@ pub fn link_frames(data: &[u8]) {
     }
 }
 
-fn parts(command: &Command) -> (&str, &str, Option<u64>, Option<&str>, Option<&str>, bool) {
-    let Command { command, payload, actor, request_id, key, again } = command;
-    (command, payload.get(), actor.map(|actor| actor.0), request_id.as_deref(), key.as_deref(), *again)
+fn parts(command: &Command) -> (&str, &str, Option<u64>, Option<&str>, Option<&str>, Option<Duration>) {
+    let Command { command, payload, actor, request_id, key, first_sent } = command;
+    (command, payload.get(), actor.map(|actor| actor.0), request_id.as_deref(), key.as_deref(), *first_sent)
 }
 
 /// What a gateway says of viewers gives nobody anything outside the guilds it names.
@@ -91,7 +93,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     super::owned(&[
         r#"{"type":"event","id":"0000000000000007-3","data":{"event":"X","payload":{"a":1.50}},"scope":{"guild":"1","channels":["2","3"],"needs":"4","secret":true,"changes":{"users":["7"]}},"ts":5}"#,
         r#"{"type":"gap","id":"0000000000000007-3","data":{"event":"X","bytes":9}}"#,
-        r#"{"type":"command","data":{"command":"send_message","payload":{"channelId":"1"},"actor":{"userId":"2"},"key":"k","again":true},"requestId":"r","ts":1}"#,
+        r#"{"type":"command","data":{"command":"send_message","payload":{"channelId":"1"},"actor":{"userId":"2"},"key":"k","firstSentMsAgo":1500},"requestId":"r","ts":1}"#,
         r#"{"type":"ack","id":"0000000000000007-3","data":{"message":"","protocol":1,"oldestId":"0000000000000007-0","latestId":"0000000000000007-3","complete":true,"guilds":["1"]}}"#,
         r#"{"type":"ack","id":"0000000000000007-3","requestId":"1","data":{"viewers":[{"userId":"1","guilds":[{"guildId":"1","permissions":"8","channels":[{"id":"2","permissions":"1024"}]}],"unknown":["2"]}]}}"#,
         r#"{"type":"ack","requestId":"2","data":{"guilds":[{"guildId":"1","channels":[{"channelId":"2","name":null,"parentId":null,"userLimit":0,"members":[]}]}],"pending":["3"]}}"#,
