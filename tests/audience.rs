@@ -114,6 +114,15 @@ impl Person {
         brief(&self.stream.as_mut().unwrap().next().await.unwrap())
     }
 
+    /// The channels that `/api/guilds` lists.
+    async fn listed(&self) -> BTreeSet<String> {
+        let (status, body) = self.browser.get("/api/guilds").await;
+        assert_eq!(status, 200, "{body}");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let channels = body["guilds"][0]["channels"].as_array().unwrap();
+        channels.iter().map(|channel| channel["id"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// Everything up to the mark; without a stream, nothing.
     async fn told(&mut self, mark: &str, dispatches: &[(&str, String)]) -> Vec<String> {
         let mut told = Vec::new();
@@ -700,6 +709,13 @@ async fn the_next_event_after_a_change_of_access_is_judged_by_the_new_rules() {
                 snapshots.push(person.next().await);
             }
             assert_eq!(snapshots.join(" "), snapshot, "{what}: {who}");
+            let listed = person.listed().await;
+            for (place, id) in
+                [("general", GENERAL), ("staff", STAFF_CHANNEL), ("staff-room", STAFF_ROOM), ("vault", VAULT)]
+            {
+                let sees = places.split(' ').any(|seen| seen == place);
+                assert_eq!(listed.contains(id), sees, "{what}: {who}: {place}");
+            }
         }
         if what == "linus comes again" {
             assert_eq!(stage.people[2].open().await, WITH_STAFF_ROOM);

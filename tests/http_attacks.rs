@@ -20,8 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const POST_ROUTES: [&str; 4] =
     ["/api/commands", "/api/gateway/connect", "/api/gateway/disconnect", "/auth/logout"];
-const READ_ROUTES: [&str; 8] =
-    ["/", "/api/status", "/api/session", "/livez", "/readyz", "/healthz", "/metrics", "/guildstream.js"];
+const READ_ROUTES: [&str; 10] = [
+    "/",
+    "/api/guilds",
+    "/api/openapi.json",
+    "/api/session",
+    "/api/status",
+    "/guildstream.js",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/readyz",
+];
 /// Read as well, and not by HEAD.
 const STREAM_ROUTES: [&str; 3] = ["/api/stream", "/auth/login", "/auth/callback"];
 
@@ -60,6 +70,12 @@ async fn no_route_has_a_method_that_it_does_not_say() {
     let mut ada = server.browser();
     ada.sign_in("ada").await;
     let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"];
+    let described = ada.get("/api/openapi.json").await.json();
+    let known = |path: &str| [&POST_ROUTES[..], &READ_ROUTES, &STREAM_ROUTES].concat().contains(&path);
+    assert!(
+        described["paths"].as_object().unwrap().keys().all(|path| known(path)),
+        "a route is missing here"
+    );
     let routes = [(&POST_ROUTES[..], "POST"), (&READ_ROUTES, "GET, HEAD"), (&STREAM_ROUTES, "GET")];
     for (paths, allowed) in routes {
         for (path, method) in paths.iter().flat_map(|path| methods.map(|method| (*path, method))) {
