@@ -6,6 +6,7 @@ use actix::{Actor, Addr, Context, Handler, System, SystemRunner};
 use bytes::Bytes;
 use guildstream_actors::{
     audience::{Decision, ViewerAccess, decide},
+    commands::names,
     dispatch::split,
     dispatch_facts::Facts,
     guild_model::{GuildModel, Membership},
@@ -14,6 +15,7 @@ use guildstream_actors::{
     link_session::{CloseSocket, SendFrame},
     outbox::Gauge,
     permissions::Permissions,
+    questions::NAMES,
     ring::RingLimits,
     scope::{AccessChange, legacy_scope},
     shard_runner::{Dispatch, Position},
@@ -105,7 +107,8 @@ pub fn commands(data: &[u8]) {
     let [command, asker, payload @ ..] = data else { return };
     let Ok(payload) = serde_json::from_slice::<&RawValue>(payload) else { return };
     let actor = [None, Some(ADA), Some(LINUS), Some(MALLORY)][usize::from(asker % 4)];
-    let command = COMMANDS[usize::from(*command) % COMMANDS.len()];
+    let commands: Vec<_> = names().chain(NAMES).chain(["no_such_command"]).collect();
+    let command = commands[usize::from(*command) % commands.len()];
     thread_local! { static STAGE: &'static Stage = Box::leak(Box::new(Stage::new())); }
     STAGE.with(|stage| {
         let answer = stage.ask(command, actor, payload);
@@ -117,21 +120,6 @@ pub fn commands(data: &[u8]) {
         }
     });
 }
-
-const COMMANDS: [&str; 12] = [
-    "send_message",
-    "edit_message",
-    "delete_message",
-    "start_typing",
-    "add_reaction",
-    "remove_reaction",
-    "create_channel",
-    "delete_channel",
-    "move_member",
-    "viewer",
-    "voice_snapshot",
-    "no_such_command",
-];
 
 /// A LinkServer that knows the corpus's guild, and one peer. Discord is a port that nobody listens on.
 struct Stage {

@@ -7,7 +7,7 @@ use guildstream_actors::{
     audience::{Decision, ViewerAccess, decide},
     event_id::{Epoch, EventId},
     link_frame::{self, Command, Hello, LinkFrame, decode},
-    questions::{Viewers, VoiceSnapshots},
+    questions::{Guilds, Status, Viewers, VoiceSnapshots},
     scope::Scope,
 };
 use serde_json::value::RawValue;
@@ -79,6 +79,8 @@ fn parts(command: &Command) -> (&str, &str, Option<u64>, Option<&str>, Option<&s
 fn answers(data: &RawValue) {
     drop(serde_json::from_str::<Hello>(data.get()));
     drop(serde_json::from_str::<VoiceSnapshots>(data.get()));
+    drop(serde_json::from_str::<Guilds>(data.get()));
+    drop(serde_json::from_str::<Status>(data.get()));
     let Ok(Viewers { viewers }) = serde_json::from_str(data.get()) else { return };
     for viewer in viewers {
         let guilds: Vec<_> = viewer.guilds.iter().map(|guild| guild.guild_id).collect();
@@ -97,6 +99,8 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         r#"{"type":"ack","id":"0000000000000007-3","data":{"message":"","protocol":1,"oldestId":"0000000000000007-0","latestId":"0000000000000007-3","complete":true,"guilds":["1"]}}"#,
         r#"{"type":"ack","id":"0000000000000007-3","requestId":"1","data":{"viewers":[{"userId":"1","guilds":[{"guildId":"1","permissions":"8","channels":[{"id":"2","permissions":"1024"}]}],"unknown":["2"]}]}}"#,
         r#"{"type":"ack","requestId":"2","data":{"guilds":[{"guildId":"1","channels":[{"channelId":"2","name":null,"parentId":null,"userLimit":0,"members":[]}]}],"pending":["3"]}}"#,
+        r#"{"type":"ack","requestId":"3","data":{"guilds":[{"id":"1","name":"n","icon":null,"channels":[{"id":"2","name":null,"type":0,"parentId":null,"position":0}],"roles":[{"id":"1","name":"r"}]}]}}"#,
+        r#"{"type":"ack","requestId":"4","data":{"discord":{"state":"live","shards":[{"id":0,"state":"live","resumes":0,"identifies":1,"latencyMs":null,"lastSeq":2}]}}}"#,
         r#"{"type":"error","data":{"message":"m","code":"RATE_LIMITED","retryAfterS":1.5,"discord":{"status":429}},"requestId":"r"}"#,
     ])
 }
