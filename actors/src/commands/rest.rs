@@ -190,7 +190,8 @@ impl Holds {
         match hold.route {
             None => self.all = self.all.max(Some(now + hold.wait)),
             Some(route) if self.routes.len() < MAX_HOLDS => {
-                self.routes.insert(route, now + hold.wait);
+                let until = self.routes.entry(route).or_insert(now);
+                *until = (*until).max(now + hold.wait);
             }
             Some(_) => {}
         }
@@ -200,10 +201,10 @@ impl Holds {
 async fn answer(response: Response, call: &Call) -> Reply {
     let status = response.status();
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let retry_after: Option<f64> = header("retry-after").and_then(|value| value.parse().ok());
+    let seconds = |name| header(name)?.parse().ok().filter(|seconds: &f64| !seconds.is_nan());
+    let (retry_after, reset_after) = (seconds("retry-after"), seconds("x-ratelimit-reset-after"));
     let is_global = header("x-ratelimit-global").is_some();
     let used_up = header("x-ratelimit-remaining") == Some("0");
-    let reset_after: Option<f64> = header("x-ratelimit-reset-after").and_then(|value| value.parse().ok());
     let body = read(response).await;
     let hold =
         |route, seconds: f64| Hold { route, wait: Duration::from_secs_f64(seconds.clamp(0.0, MAX_WAIT_S)) };
@@ -286,6 +287,9 @@ mod tests {
         assert_eq!((refusal.code.as_str(), refusal.retry_after_s), ("RATE_LIMITED", Some(1.5)));
         assert!(holds.check(&other, now).is_ok(), "another channel is another bucket");
         assert!(holds.check(&call, now + wait).is_ok());
+        let shorter = Hold { route: Some((call.method, call.bucket)), wait: wait / 2 };
+        holds.add(shorter, now);
+        assert!(holds.check(&call, now + wait / 2).is_err(), "the longer one counts");
         holds.add(Hold { route: None, wait }, now);
         assert!(holds.check(&other, now).is_err(), "a global limit holds all");
     }

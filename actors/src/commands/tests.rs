@@ -316,6 +316,7 @@ fn a_limit_of_one_route_holds_that_route_and_a_global_one_holds_all() {
         ("without a body", by_cloudflare, 2.0, false),
         ("absurd", limited(false, "1e300"), 86_400.0, false),
         ("negative", limited(false, "-7"), 0.0, false),
+        ("no number", answer("429 Too Many Requests", &[("Retry-After", "NaN")], ""), 1.0, false),
     ];
     locally(async {
         let model = world();
