@@ -4,13 +4,12 @@
 
 mod cursor;
 mod in_flight;
+#[cfg(test)]
+mod line;
 mod socket;
 mod state;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use actix::{
     Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message,
@@ -24,11 +23,15 @@ use awc::{
 use bytes::Bytes;
 use log::{debug, error, info, warn};
 use secrecy::SecretString;
+use tokio::time::Instant;
 
+#[cfg(test)]
+pub(crate) use self::line::{FarEnd, line};
+pub(crate) use self::socket::{Dial, Incoming, Writer};
 use self::{
     cursor::{Beginning, Cursor},
     in_flight::{InFlight, Told},
-    socket::{Incoming, Writer, dial},
+    socket::dial,
     state::Counters,
 };
 pub use self::{
@@ -67,6 +70,7 @@ pub struct LinkClientSettings {
 pub struct LinkClient {
     settings: LinkClientSettings,
     policy: RestartPolicy,
+    dial: Dial,
     broker: Recipient<Deliver>,
     /// Rare, and in order with what was delivered: sent past the mailbox's limit.
     states: Recipient<LinkStateChanged>,
@@ -91,7 +95,7 @@ pub struct Connect;
 #[rtype(result = "()")]
 pub struct Disconnect;
 
-/// Ends the link for good.
+/// Ends the link for good; answered when the gateway was told, or a second has passed.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Shutdown;
@@ -113,6 +117,7 @@ impl LinkClient {
             policy: RestartPolicy::link(settings.max_attempts),
             in_flight: InFlight::new(settings.command_queue),
             settings,
+            dial: Rc::new(|settings, after| Box::pin(dial(settings, after))),
             broker,
             states,
             state: LinkState::Connecting,
@@ -126,10 +131,17 @@ impl LinkClient {
         }
     }
 
+    /// The same, over connections that a test makes.
+    #[cfg(test)]
+    pub(crate) fn with_dial(mut self, dial: Dial) -> Self {
+        self.dial = dial;
+        self
+    }
+
     fn dial(&mut self, ctx: &mut Context<Self>) {
         info!("[Gateway Client] Connecting to {}...", self.settings.url);
         self.state = LinkState::Connecting;
-        let dialled = dial(self.settings.clone(), self.cursor.last_event_id()).into_actor(self);
+        let dialled = (self.dial)(self.settings.clone(), self.cursor.last_event_id()).into_actor(self);
         ctx.spawn(dialled.map(|outcome, client, ctx| match outcome {
             Ok((writer, incoming)) => client.opened(writer, incoming, ctx),
             Err(cause) => client.dropped(&cause, ctx),
@@ -156,13 +168,16 @@ impl LinkClient {
         self.socket.as_ref().is_some_and(|socket| socket.write(message))
     }
 
+    /// Gives the socket up; it closes by itself, in its own time, unless somebody waits for it.
+    fn hang_up(&mut self) -> Option<Writer> {
+        let socket = self.socket.take();
+        self.counters.disconnects += u64::from(socket.is_some());
+        socket
+    }
+
     /// The connection is over: fails what was asked, and lets Supervisor bring the actor back to `started`.
     fn dropped(&mut self, cause: &str, ctx: &mut Context<Self>) {
-        // A gateway that is still there reads why the socket ends; one that is not never will.
-        self.write(WsMessage::Close(None));
-        if self.socket.take().is_some() {
-            self.counters.disconnects += 1;
-        }
+        self.hang_up();
         self.in_flight.give_up_all();
         if matches!(self.state, LinkState::Connecting | LinkState::Live) {
             self.attempt += 1;
@@ -380,11 +395,17 @@ impl Handler<Disconnect> for LinkClient {
 }
 
 impl Handler<Shutdown> for LinkClient {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Shutdown, ctx: &mut Self::Context) {
+    fn handle(&mut self, _: Shutdown, ctx: &mut Self::Context) -> Self::Result {
         self.state = LinkState::Stopped;
+        let socket = self.hang_up();
         self.dropped("stopping", ctx);
+        Box::pin(async move {
+            if let Some(socket) = socket {
+                socket.close().await;
+            }
+        })
     }
 }
 
@@ -406,3 +427,6 @@ impl Handler<Snapshot> for LinkClient {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

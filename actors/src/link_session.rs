@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use actix::{
@@ -19,6 +19,7 @@ use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, Websocke
 use bytes::Bytes;
 use bytestring::ByteString;
 use log::{debug, info, warn};
+use tokio::time::Instant;
 
 use crate::{
     link_fragments::{Fragments, Unfit},
@@ -215,5 +216,86 @@ impl Handler<CloseSocket> for LinkSession {
 
     fn handle(&mut self, CloseSocket { code, reason }: CloseSocket, ctx: &mut Self::Context) {
         Self::end(ctx, code.into(), reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::error::PayloadError;
+    use futures_util::StreamExt as _;
+    use serenity::http::HttpBuilder;
+    use tokio::{
+        sync::mpsc::{self, UnboundedSender},
+        time::timeout,
+    };
+
+    use super::*;
+    use crate::{
+        link_server::{LinkServerSettings, Snapshot},
+        ring::RingLimits,
+    };
+
+    type Said = Result<Bytes, PayloadError>;
+
+    /// A peer's socket without a network: where it speaks, and what it is sent, as bytes of frames.
+    fn peer(
+        server: &Addr<LinkServer>,
+    ) -> (UnboundedSender<Said>, impl futures_util::Stream<Item = Result<Bytes, actix_web::Error>> + Unpin)
+    {
+        let (say, mut said) = mpsc::unbounded_channel();
+        let session = LinkSession {
+            server: server.clone(),
+            gauge: Arc::default(),
+            id: Arc::default(),
+            link: None,
+            peer: "peer".to_owned(),
+            after: None,
+            heard: Instant::now(),
+            fragments: Fragments::default(),
+        };
+        let said = futures_util::stream::poll_fn(move |cx| said.poll_recv(cx));
+        (say, Box::pin(WebsocketContext::with_codec(session, said, Codec::new())))
+    }
+
+    /// A pong as a client sends it: masked, without data.
+    const PONG: &[u8] = &[0x8a, 0x80, 0, 0, 0, 0];
+
+    #[actix::test]
+    async fn a_peer_that_falls_silent_is_closed_within_a_minute_and_one_that_answers_is_not() {
+        tokio::time::pause();
+        let settings = LinkServerSettings {
+            guilds: Vec::new(),
+            replay: RingLimits { events: 10, bytes: 1000 },
+            http: Arc::new(HttpBuilder::new("token").build()),
+        };
+        let server = LinkServer::new(settings).start();
+        let ((say, mut good), (_silent, mut silent)) = (peer(&server), peer(&server));
+        let begun = Instant::now();
+        let mut closed = None;
+        while begun.elapsed() < 2 * SILENCE_LIMIT {
+            let _ = timeout(Duration::from_secs(1), async {
+                tokio::select! {
+                    frame = good.next() => {
+                        let frame = frame.unwrap().unwrap();
+                        assert_ne!(frame[0], 0x88, "closed after {:?}", begun.elapsed());
+                        if frame[0] == 0x89 {
+                            say.send(Ok(Bytes::from_static(PONG))).unwrap();
+                        }
+                    }
+                    Some(Ok(frame)) = silent.next() => {
+                        if frame[0] == 0x88 {
+                            closed.get_or_insert(begun.elapsed());
+                        }
+                    }
+                }
+            })
+            .await;
+        }
+        assert!(
+            closed.is_some_and(|after| after > SILENCE_LIMIT && after <= SILENCE_LIMIT + PING_EVERY),
+            "{closed:?}"
+        );
+        drop(silent);
+        assert_eq!(server.send(Snapshot).await.unwrap().peers.len(), 1, "the other follows");
     }
 }

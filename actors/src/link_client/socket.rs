@@ -1,30 +1,40 @@
 //! One connection to the gateway: how it is dialled, and the task that writes to it.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, rc::Rc, time::Duration};
 
 use actix_web::http::StatusCode;
 use awc::{
     error::WsProtocolError,
     ws::{Frame, Message},
 };
-use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
+use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, future::LocalBoxFuture};
 use secrecy::ExposeSecret as _;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use super::LinkClientSettings;
 use crate::link_frame::MAX_FRAME;
 
 /// A dial that has not come through by then has failed.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a goodbye may take: a gateway that is gone does not take it.
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What arrives on a connection.
-pub(super) type Incoming = Pin<Box<dyn Stream<Item = Result<Frame, WsProtocolError>>>>;
+pub(crate) type Incoming = Pin<Box<dyn Stream<Item = Result<Frame, WsProtocolError>>>>;
 
-/// Opens a connection that goes on behind `last_event_id`.
+/// Opens a connection that goes on behind a position, or says why there is none. Tests dial without a network.
+pub(crate) type Dial =
+    Rc<dyn Fn(LinkClientSettings, String) -> LocalBoxFuture<'static, Result<(Writer, Incoming), String>>>;
+
+/// Dials the gateway.
 ///
 /// # Errors
 ///
-/// Why there is none, for people.
+/// Why there is no connection, for people.
 pub(super) async fn dial(
     settings: LinkClientSettings,
     last_event_id: String,
@@ -38,7 +48,7 @@ pub(super) async fn dial(
         .max_frame_size(MAX_FRAME)
         .set_header("authorization", format!("Bearer {}", settings.token.expose_secret()))
         .set_header("last-event-id", last_event_id);
-    match tokio::time::timeout(DIAL_TIMEOUT, request.connect()).await {
+    match timeout(DIAL_TIMEOUT, request.connect()).await {
         Ok(Ok((_, socket))) => {
             let (sink, stream) = socket.split();
             Ok((Writer::new(sink, settings.command_queue), Box::pin(stream)))
@@ -51,28 +61,47 @@ pub(super) async fn dial(
     }
 }
 
-/// The way out: a bounded queue, and the task that writes what is in it. Dropped, it closes the socket.
-pub(super) struct Writer {
+/// The way out: a bounded queue, and the task that writes what is in it. Dropped, it says goodbye with a close frame,
+/// so that a gateway that is still there need not guess, and closes the socket.
+pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
+    task: JoinHandle<()>,
+    _open: oneshot::Sender<()>,
 }
 
 impl Writer {
     /// Writes to `sink`; at most `limit` messages wait for it.
-    pub(super) fn new(mut sink: impl Sink<Message> + Unpin + 'static, limit: usize) -> Self {
+    pub(crate) fn new(mut sink: impl Sink<Message> + Unpin + 'static, limit: usize) -> Self {
         let (queue, mut queued) = mpsc::channel::<Message>(limit.max(16));
-        actix::spawn(async move {
+        let (open, dropped) = oneshot::channel::<()>();
+        let write = async move {
             while let Some(message) = queued.recv().await {
                 if sink.send(message).await.is_err() {
-                    break;
+                    return;
                 }
             }
+            let _ = sink.send(Message::Close(None)).await;
             let _ = sink.close().await;
+        };
+        let task = actix::spawn(async move {
+            tokio::select! {
+                () = write => {}
+                // A socket that takes nothing would keep this task for as long as the kernel keeps the connection.
+                () = async { let _ = dropped.await; sleep(GOODBYE).await } => {}
+            }
         });
-        Self { queue }
+        Self { queue, task, _open: open }
     }
 
     /// Queues a message. `false`: there is no room, or the connection is over.
     pub(super) fn write(&self, message: Message) -> bool {
         self.queue.try_send(message).is_ok()
+    }
+
+    /// Ends the connection; ready when the goodbye is written, or nobody takes it.
+    pub(super) async fn close(self) {
+        let Self { queue, task, _open: open } = self;
+        drop((queue, open));
+        let _ = task.await;
     }
 }

@@ -1,8 +1,7 @@
 //! Where the link stands, and the copy of it that `/api/status` and the metrics show.
 
-use std::time::Instant;
-
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::{event_id::EventId, metric::Metric};
 
