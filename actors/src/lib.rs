@@ -7,6 +7,8 @@
 pub mod audience;
 mod command_log;
 pub mod commands;
+#[cfg(test)]
+mod delivery;
 pub mod derived;
 pub mod discord_shard;
 pub mod dispatch;

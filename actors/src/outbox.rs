@@ -48,7 +48,7 @@ impl Gauge {
     }
 
     /// Whether the hub must be told now: everything was taken, and it asked to know.
-    fn take(&self, bytes: usize) -> bool {
+    pub(crate) fn take(&self, bytes: usize) -> bool {
         self.taken.fetch_add(bytes as u64, Ordering::AcqRel);
         let before = self.pending.load(Ordering::Acquire);
         // A session may write bytes that were never offered (a closing line): never below zero.

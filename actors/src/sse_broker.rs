@@ -11,10 +11,11 @@ mod stream;
 mod streams;
 mod viewers;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{Actor, AsyncContext as _, Context, Handler, MessageResult, Recipient, ResponseFuture};
 use log::{debug, info, warn};
+use tokio::time::Instant;
 
 use self::{
     directory::Directory,

@@ -117,7 +117,7 @@ impl Journal {
         });
         if repeated {
             Meeting::Repeat
-        } else if new_session && (self.ring.last() > 0 || followed) {
+        } else if new_session && (self.position.is_some() || self.ring.last() > 0 || followed) {
             Meeting::Epoch("a new Discord session")
         } else if dispatch.lost_before {
             Meeting::Epoch("Discord left out events")

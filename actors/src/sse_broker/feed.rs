@@ -1,13 +1,10 @@
 //! What all streams read: the ring of encoded frames, the viewers' access, and the snapshot fresh streams begin with.
 
-use std::{
-    cell::OnceCell,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{cell::OnceCell, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use log::warn;
+use tokio::time::Instant;
 
 use super::{BrokerSettings, Counters, LinkEvent, directory::Directory, viewers::Viewers};
 use crate::{
@@ -28,7 +25,7 @@ pub(super) struct Feed {
     pub(super) ring: Ring<Entry>,
     /// Unknown until the link was live once.
     pub(super) epoch: Option<Epoch>,
-    /// Where the ring will be when the gateway has replayed what it kept.
+    /// Where the ring will be when everything has come that the gateway has said it has.
     pub(super) target: u64,
     /// Whether the gateway answers questions.
     pub(super) answers: bool,

@@ -1,8 +1,9 @@
 //! What the broker asks the gateway: who may see what, who sits in voice, and what guilds are called.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
+use tokio::time::Instant;
 
 use super::{
     SseBroker,
@@ -56,6 +57,8 @@ impl SseBroker {
         match parsed {
             // Of another epoch: the event that says so is on its way, and with it another question.
             Some((id, answer)) if answer.pending.is_empty() && Some(id.epoch) == self.feed.epoch => {
+                // An answer may overtake events that are on their way.
+                self.feed.target = self.feed.target.max(id.seq);
                 self.feed.snapshot = Some(Snapshots { id, taken: Instant::now(), guilds: answer.guilds });
                 self.step_all(ctx);
             }
@@ -101,7 +104,8 @@ impl SseBroker {
         ctx: &mut Context<Self>,
     ) {
         let parsed = match answer {
-            Some(Ok(Answer { id: Some(id), data, .. })) => {
+            // Of another epoch: the event that says so is on its way, and until then no answer is of any use.
+            Some(Ok(Answer { id: Some(id), data, .. })) if Some(id.epoch) == self.feed.epoch => {
                 serde_json::from_str::<questions::Viewers>(data.get()).map(|answer| (id, answer)).ok()
             }
             _ => None,

@@ -1,9 +1,10 @@
 //! One browser stream as the broker sees it: a cursor in the ring that moves when it may.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use actix::Recipient;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::{
     feed::{Feed, Snapshots},
@@ -24,6 +25,8 @@ use crate::{
 
 /// Bytes a stream may have pending while it reads on from the ring.
 const CATCH_UP_WINDOW: usize = 64 * 1024;
+/// How long a stream may wait for a position that this role has not heard of.
+const AHEAD_LIMIT: Duration = Duration::from_secs(5);
 
 /// A stream.
 pub(super) struct Stream {
@@ -42,6 +45,8 @@ pub(super) struct Stream {
     outdated: bool,
     /// The position as of which the channels were told that its viewer can view.
     sights: u64,
+    /// When it was opened.
+    since: Instant,
     last_sent: Instant,
     taken: (u64, Instant),
 }
@@ -100,6 +105,7 @@ impl Stream {
             live: false,
             outdated: false,
             sights: 0,
+            since: now,
             last_sent: now,
             taken: (0, now),
         }
@@ -143,9 +149,11 @@ impl Stream {
                 (self.cursor, self.told) = (id.seq, id.seq);
                 self.stage = Stage::Following;
             }
-            // The gateway is still replaying what this role has missed.
+            // The gateway is still replaying what this role has missed, or another role is a little ahead of this one.
             Some(Resume::At(id))
-                if id.epoch == epoch && id.seq > feed.ring.last() && id.seq <= feed.target =>
+                if id.epoch == epoch
+                    && id.seq > feed.ring.last()
+                    && (id.seq <= feed.target || self.since.elapsed() < AHEAD_LIMIT) =>
             {
                 return Ok(false);
             }
@@ -279,9 +287,12 @@ impl Stream {
     }
 
     /// What the clock asks: ends streams that expired or stalled, and keeps idle ones awake.
-    pub(super) fn tick(&mut self, feed: &Feed, ping: &Bytes) -> Result<(), End> {
+    pub(super) fn tick(&mut self, feed: &mut Feed, ping: &Bytes) -> Result<(), End> {
         if self.viewer.expires_at <= SystemTime::now() {
             return Err(End::Expired);
+        }
+        if let Stage::Undecided(_) = self.stage {
+            self.step(feed)?;
         }
         let taken = self.outbox.gauge().taken();
         if self.outbox.gauge().pending() == 0 || taken != self.taken.0 {

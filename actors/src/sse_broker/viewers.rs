@@ -1,8 +1,9 @@
 //! What the signed-in people with open streams may see, and until when that is true.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
 use crate::{
     audience::ViewerAccess,
