@@ -8,7 +8,7 @@ mod upstream;
 
 use std::{
     sync::{Arc, Mutex, atomic::Ordering},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use actix::{Actor as _, Addr, Context, Handler, Supervisor};
@@ -17,12 +17,14 @@ use guildstream_actors::{
     discord_shard::{self, DiscordShard},
     link_client::{self, LinkClient, LinkClientSettings},
     link_server::Publish,
+    restart::RestartPolicy,
     ring::RingLimits,
     shard_runner::ShardSettings,
     snowflake::{GuildId, UserId},
     sse_broker::{Admission, Admit, BrokerSettings, Deliver, LinkStateChanged, SseBroker, Subscribe},
     sse_session::{CloseStream, SendSse, Viewer},
 };
+use guildstream_sandbox::{BOT_TOKEN, Fault, SandboxConfig};
 use serenity::http::HttpBuilder;
 use tokio::sync::mpsc;
 use upstream::{Discord, DiscordScript, SeedGateway, until};
@@ -70,9 +72,13 @@ struct Shard {
 }
 
 fn shard(discord: &Discord) -> Shard {
+    shard_at(&discord.url)
+}
+
+fn shard_at(discord_url: &str) -> Shard {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = HttpBuilder::new("token").proxy(&discord.url).ratelimiter_disabled(true).build();
-    let settings = ShardSettings { token: "token".into(), intents: 1, http: Arc::new(http) };
+    let http = HttpBuilder::new(BOT_TOKEN).proxy(discord_url).ratelimiter_disabled(true).build();
+    let settings = ShardSettings { token: BOT_TOKEN.into(), intents: 1, http: Arc::new(http) };
     let probe = Probe::default();
     let published = Arc::clone(&probe.published);
     let (tell, faults) = mpsc::unbounded_channel();
@@ -132,6 +138,34 @@ async fn a_refused_intent_is_reported_with_what_to_do_and_not_retried() {
     assert_eq!(discord.dials.load(Ordering::SeqCst), 1);
     shard.addr.send(discord_shard::Shutdown).await.unwrap();
     discord.stop().await;
+}
+
+#[actix_web::test]
+async fn a_discord_that_stops_answering_heartbeats_is_left_and_resumed_without_a_hole() {
+    let interval = Duration::from_millis(400);
+    let config = SandboxConfig {
+        port: 0,
+        events_per_s: 0.0,
+        heartbeat_interval: interval,
+        identify_interval: Duration::ZERO,
+        ..SandboxConfig::default()
+    };
+    let sandbox = guildstream_sandbox::start(config).await.unwrap();
+    let shard = shard_at(&sandbox.url());
+    let state = async || shard.addr.send(discord_shard::Snapshot).await.unwrap();
+    until("live, with heartbeats", async || state().await.latency_ms.is_some()).await;
+    let silent = Instant::now();
+    sandbox.fault(&Fault::Stall { seconds: 60.0 }).unwrap();
+    sandbox.dispatch(r#"{"t":"SAID_INTO_SILENCE","d":{}}"#).unwrap();
+    until("resumed", async || state().await.resumes == 1).await;
+    // Two heartbeats without an answer between them, and the first wait before a redial.
+    let limit = 2 * interval + RestartPolicy::discord().first + Duration::from_secs(2);
+    assert!(silent.elapsed() < limit, "{:?}", silent.elapsed());
+    let came = async || shard.published.lock().unwrap().iter().filter(|t| *t == "SAID_INTO_SILENCE").count();
+    until("what was said meanwhile", async || came().await == 1).await;
+    assert_eq!((state().await.identifies, came().await), (1, 1));
+    shard.addr.send(discord_shard::Shutdown).await.unwrap();
+    sandbox.stop().await;
 }
 
 fn link_settings(url: &str, max_attempts: u32, legacy_members: bool) -> LinkClientSettings {
