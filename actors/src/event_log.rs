@@ -16,7 +16,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bytestring::ByteString;
 use log::{error, info, warn};
 
 pub use self::restore::Restored;
@@ -62,7 +61,9 @@ pub struct EventLog {
     /// Events that were not logged since the disk failed.
     unlogged: usize,
     failures: u64,
+    /// The record that was begun, and how many frames are in it.
     buffer: Vec<u8>,
+    frames: usize,
 }
 
 /// What is appended to.
@@ -91,6 +92,7 @@ impl EventLog {
             unlogged: 0,
             failures: 0,
             buffer: Vec::new(),
+            frames: 0,
         };
         let restored = match restore::restore(dir, limits) {
             Ok(restored) => Some(restored),
@@ -117,22 +119,36 @@ impl EventLog {
         Ok((log, Some(restored)))
     }
 
-    /// Writes what a dispatch became: its frames, the first at position `first`.
-    pub fn append(&mut self, s: u64, first: u64, frames: &[ByteString]) {
+    /// Begins what a dispatch becomes: frames from the position `first` on.
+    pub fn begin(&mut self, s: u64, first: u64) {
+        record::begin(&mut self.buffer, s, first);
+        self.frames = 0;
+    }
+
+    /// Adds a frame to what was begun.
+    pub fn push(&mut self, frame: &str) {
+        self.frames += 1;
+        if self.open.is_some() {
+            record::push(&mut self.buffer, frame);
+        }
+    }
+
+    /// Writes what was begun.
+    pub fn commit(&mut self) {
         let Some(open) = &mut self.open else {
-            self.unlogged += frames.len();
+            self.unlogged += self.frames;
             return;
         };
-        self.buffer.clear();
-        record::encode(&mut self.buffer, s, first, frames.iter().map(AsRef::as_ref));
+        record::end(&mut self.buffer);
         match open.writer.write_all(&self.buffer) {
             Ok(()) => {
-                open.events += frames.len();
+                open.events += self.frames;
                 open.bytes += self.buffer.len();
             }
             Err(error) => self.fail(&error),
         }
         // One large event does not keep its size for ever.
+        self.buffer.clear();
         self.buffer.shrink_to(1024 * 1024);
     }
 

@@ -264,7 +264,6 @@ impl Handler<Publish> for LinkServer {
             return;
         }
         let Dispatch { t, d, ts, position, .. } = dispatch;
-        let oversized = self.journal.counters().oversized;
         // The bytes are a slice of the text frame they came in.
         let Ok(payload) = std::str::from_utf8(&d) else {
             error!("[Gateway WS] {t} is not UTF-8: left out");
@@ -273,14 +272,14 @@ impl Handler<Publish> for LinkServer {
         self.commands.hear(&t, payload);
         let facts = Facts::read(&t, payload);
         let scope = self.model.scope(&facts);
-        let mut frames = vec![self.journal.append(&t, payload, &scope, ts)];
+        self.journal.begin(position.seq);
+        self.journal.append(&t, payload, &scope, ts);
         let derived = self.model.apply(facts);
         self.counters.derived += derived.len() as u64;
         for event in derived {
-            frames.push(self.journal.append(event.event, &event.payload, &event.scope, ts));
+            self.journal.append(event.event, &event.payload, &event.scope, ts);
         }
-        let oversized = self.journal.counters().oversized > oversized;
-        self.journal.log(position.seq, &frames, oversized, &self.model);
+        self.journal.commit(&self.model);
         self.broadcast(&t);
     }
 }

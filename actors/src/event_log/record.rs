@@ -30,21 +30,26 @@ pub(super) enum Read<'a> {
     Corrupt,
 }
 
-/// Appends a record to `buffer`.
-pub(super) fn encode<'a>(buffer: &mut Vec<u8>, s: u64, first: u64, frames: impl Iterator<Item = &'a str>) {
-    let start = buffer.len();
+/// Begins a record in an empty buffer.
+pub(super) fn begin(buffer: &mut Vec<u8>, s: u64, first: u64) {
+    buffer.clear();
     buffer.extend_from_slice(&[0; HEAD]);
     buffer.extend_from_slice(&s.to_le_bytes());
     buffer.extend_from_slice(&first.to_le_bytes());
-    for frame in frames {
-        buffer.extend_from_slice(&length(frame.len()));
-        buffer.extend_from_slice(frame.as_bytes());
-    }
-    let body = start + HEAD;
-    let checksum = crc32fast::hash(&buffer[body..]).to_le_bytes();
-    let len = length(buffer.len() - body);
-    buffer[start..start + 4].copy_from_slice(&len);
-    buffer[start + 4..body].copy_from_slice(&checksum);
+}
+
+/// Adds the next frame to the record.
+pub(super) fn push(buffer: &mut Vec<u8>, frame: &str) {
+    buffer.extend_from_slice(&length(frame.len()));
+    buffer.extend_from_slice(frame.as_bytes());
+}
+
+/// Ends the record: the buffer is what belongs into the log.
+pub(super) fn end(buffer: &mut [u8]) {
+    let (head, body) = buffer.split_at_mut(HEAD);
+    let (len, checksum) = head.split_at_mut(4);
+    len.copy_from_slice(&length(body.len()));
+    checksum.copy_from_slice(&crc32fast::hash(body).to_le_bytes());
 }
 
 /// Reads the record at the front of `bytes`.
@@ -98,11 +103,14 @@ mod tests {
     }
 
     fn encoded(records: &[Plain]) -> Vec<u8> {
-        let mut buffer = Vec::new();
+        let (mut log, mut buffer) = (Vec::new(), Vec::new());
         for (s, first, frames) in records {
-            encode(&mut buffer, *s, *first, frames.iter().map(String::as_str));
+            begin(&mut buffer, *s, *first);
+            frames.iter().for_each(|frame| push(&mut buffer, frame));
+            end(&mut buffer);
+            log.extend_from_slice(&buffer);
         }
-        buffer
+        log
     }
 
     /// All records that can be read, and whether something corrupt ended them.

@@ -1,5 +1,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 
+use bytestring::ByteString;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -46,18 +47,18 @@ impl Run {
 
     fn publish(&mut self, event: &str, d: &str) {
         self.position.seq += 1;
-        let mut frames = Vec::new();
+        self.log.begin(self.position.seq, self.ring.last() + 1);
         let mut frame = |ring: &mut Ring<ByteString>, name: &str, payload: &str| {
             let id = EventId { epoch: self.epoch, seq: ring.last() + 1 };
             let frame = ByteString::from(link_frame::encode_event(id, name, payload, &Scope::default(), 5));
             ring.push(frame.clone(), frame.len());
-            frames.push(frame);
+            self.log.push(&frame);
         };
         frame(&mut self.ring, event, d);
         for derived in self.model.apply(Facts::read(event, d)) {
             frame(&mut self.ring, derived.event, &derived.payload);
         }
-        self.log.append(self.position.seq, self.ring.last() + 1 - frames.len() as u64, &frames);
+        self.log.commit();
         if self.log.is_due() {
             self.checkpoint();
         }
@@ -297,7 +298,9 @@ fn the_cost_of_an_event() {
     let frame = ByteString::from("x".repeat(1000));
     let (events, start) = (200_000u32, std::time::Instant::now());
     for n in 0..events {
-        run.log.append(n.into(), run.ring.last() + 1 + u64::from(n), std::slice::from_ref(&frame));
+        run.log.begin(n.into(), run.ring.last() + 1 + u64::from(n));
+        run.log.push(&frame);
+        run.log.commit();
     }
     println!("{} ns per event of 1 kB", (start.elapsed() / events).as_nanos());
 }

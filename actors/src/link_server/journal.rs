@@ -22,6 +22,8 @@ pub(super) struct Journal {
     log: Option<EventLog>,
     /// The last position published, to recognise repeats after a resume.
     position: Option<Position>,
+    /// What is being appended is not in the log as it was, so that it cannot be applied again.
+    unfit: bool,
     counters: Counters,
 }
 
@@ -63,6 +65,7 @@ impl Journal {
             ring: Ring::new(replay, 0),
             log: None,
             position: None,
+            unfit: false,
             counters: Counters::default(),
         }
     }
@@ -167,12 +170,21 @@ impl Journal {
         }
     }
 
+    /// Begins what the dispatch `s` becomes.
+    pub(super) fn begin(&mut self, s: u64) {
+        self.unfit = false;
+        if let Some(log) = &mut self.log {
+            log.begin(s, self.ring.last() + 1);
+        }
+    }
+
     /// Gives an event its id, encodes it once and keeps it.
-    pub(super) fn append(&mut self, event: &str, payload: &str, scope: &Scope, ts: u64) -> ByteString {
+    pub(super) fn append(&mut self, event: &str, payload: &str, scope: &Scope, ts: u64) {
         let id = self.latest().next();
         let mut frame = link_frame::encode_event(id, event, payload, scope, ts);
         if frame.len() > MAX_FRAME {
             self.counters.oversized += 1;
+            self.unfit = true;
             error!(
                 "[Gateway WS] {event} has {} bytes, more than a frame of {MAX_FRAME}: sent as a gap",
                 frame.len()
@@ -180,17 +192,18 @@ impl Journal {
             frame = link_frame::encode_gap(id, event, payload.len(), ts);
         }
         self.counters.published += 1;
-        let frame = ByteString::from(frame);
-        self.ring.push(frame.clone(), frame.len());
-        frame
+        if let Some(log) = &mut self.log {
+            log.push(&frame);
+        }
+        let bytes = frame.len();
+        self.ring.push(frame.into(), bytes);
     }
 
     /// Hands what a dispatch became to the log, before anyone hears of it.
-    pub(super) fn log(&mut self, s: u64, frames: &[ByteString], oversized: bool, model: &GuildModel) {
+    pub(super) fn commit(&mut self, model: &GuildModel) {
         let Some(log) = &mut self.log else { return };
-        log.append(s, self.ring.last() + 1 - frames.len() as u64, frames);
-        // An event that is not in the log as it was cannot be applied again.
-        if oversized || log.is_due() {
+        log.commit();
+        if self.unfit || log.is_due() {
             self.checkpoint(model);
         }
     }
