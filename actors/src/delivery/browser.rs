@@ -36,6 +36,8 @@ pub(super) struct Browser {
     pub(super) position: Option<EventId>,
     /// A RESYNC came, and no snapshot since.
     awaiting: bool,
+    /// Where the last snapshot stood.
+    snapshot_at: Option<EventId>,
     /// The positions at which it heard RESYNC, since they were asked for.
     pub(super) resyncs: Vec<EventId>,
     /// Who sits where, as snapshots and events tell.
@@ -97,6 +99,7 @@ impl Browser {
             stalled: false,
             position: None,
             awaiting: false,
+            snapshot_at: None,
             resyncs: Vec::new(),
             voice: BTreeMap::new(),
         }
@@ -196,16 +199,24 @@ impl Browser {
     }
 
     fn snapshot(&mut self, id: Option<EventId>, payload: &Value, truth: &Truth) -> Result<(), String> {
-        if self.position.is_some() && !self.awaiting {
-            return Err(format!("a snapshot at {:?} that nobody waited for", self.position));
-        }
-        self.voice.clear();
+        let id = id.ok_or("the only snapshot has no id")?;
+        let mut voice = BTreeMap::new();
         for channel in payload["channels"].as_array().unwrap() {
             for member in channel["members"].as_array().unwrap() {
-                self.voice.insert(number(&member["userId"]), number(&channel["channelId"]));
+                voice.insert(number(&member["userId"]), number(&channel["channelId"]));
             }
         }
-        self.moved(id.ok_or("the only snapshot has no id")?, truth)
+        let midway = self.position.filter(|_| !self.awaiting);
+        if let Some(position) = midway {
+            // Only who can view other channels since the last one is told again, and what they know already is the same.
+            let known_since = self.snapshot_at.filter(|at| truth.has_turned_key(*at, id));
+            known_since.ok_or_else(|| format!("a snapshot at {position} that nobody waited for"))?;
+            if self.query == (None, None) && voice != self.voice {
+                return Err(format!("a snapshot at {id} says {voice:?}, events said {:?}", self.voice));
+            }
+        }
+        (self.voice, self.snapshot_at) = (voice, Some(id));
+        if midway == Some(id) { Ok(()) } else { self.moved(id, truth) }
     }
 
     fn event(

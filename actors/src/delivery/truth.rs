@@ -67,11 +67,17 @@ impl Truth {
 
     /// Whether an event behind `from`, up to `to`, was too large for the link.
     pub(super) fn has_gap(&self, from: EventId, to: EventId) -> bool {
-        from.epoch == to.epoch
-            && self
-                .events
-                .range((from.epoch.0, from.seq + 1)..=(to.epoch.0, to.seq))
-                .any(|(_, event)| event.is_none())
+        self.between(from, to).any(Option::is_none)
+    }
+
+    /// Whether channel 102 was opened or shut behind `from`, up to `to`.
+    pub(super) fn has_turned_key(&self, from: EventId, to: EventId) -> bool {
+        self.between(from, to).any(|event| matches!(event, Some((name, _)) if name == "CHANNEL_UPDATE"))
+    }
+
+    fn between(&self, from: EventId, to: EventId) -> impl Iterator<Item = &Option<(String, Value)>> {
+        let to = if from.epoch == to.epoch { to.seq } else { from.seq };
+        self.events.range((from.epoch.0, from.seq + 1)..(from.epoch.0, to + 1)).map(|(_, event)| event)
     }
 
     /// Whether this is the event of that id.
