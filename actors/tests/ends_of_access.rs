@@ -56,7 +56,7 @@ impl Handler<CloseStream> for Session {
     }
 }
 
-/// The link: answers `viewer` with what it is told to, at the newest event.
+/// The link: answers `viewer` at the newest event, for linus with what it is told to, for others that it cannot be said.
 #[derive(Clone)]
 struct Link {
     guilds: Rc<RefCell<Value>>,
@@ -73,11 +73,21 @@ impl Handler<SendCommand> for Link {
     fn handle(&mut self, question: SendCommand, _: &mut Self::Context) -> Self::Result {
         let data = match question.command.as_str() {
             "viewer" => {
-                let mut viewer = self.guilds.borrow().clone();
-                viewer["userId"] = json!(LINUS);
-                json!({"viewers": [viewer]})
+                let asked: Value = serde_json::from_str(question.payload.get()).unwrap();
+                let viewer = |user: &Value| {
+                    let known = *user == json!(LINUS);
+                    let unknown = || json!({"guilds": [], "unknown": [GUILD]});
+                    let mut viewer = if known { self.guilds.borrow().clone() } else { unknown() };
+                    viewer["userId"] = user.clone();
+                    viewer
+                };
+                let viewers = asked["userIds"].as_array().unwrap().iter().map(viewer);
+                json!({"viewers": viewers.collect::<Vec<_>>()})
             }
-            _ => json!({"guilds": [], "pending": []}),
+            _ => {
+                let rooms = |guild: &str| json!({"guildId": guild, "channels": []});
+                json!({"guilds": [rooms("100"), rooms("200")], "pending": ["300"]})
+            }
         };
         let id = Some(id(*self.latest.borrow()));
         MessageResult(Ok::<_, CommandError>(Answer { request_id: String::new(), id, data: raw(&data) }))
@@ -131,9 +141,13 @@ impl Stage {
     }
 
     async fn open(&self, expires_at: SystemTime) -> Session {
+        self.open_for(LINUS, expires_at).await
+    }
+
+    async fn open_for(&self, user: UserId, expires_at: SystemTime) -> Session {
         let session = Session::default();
         let actor = session.clone().start();
-        let viewer = Viewer { user: LINUS, sid: "sid".into(), guilds: vec![GUILD], expires_at };
+        let viewer = Viewer { user, sid: "sid".into(), guilds: vec![GUILD], expires_at };
         let subscribe = Subscribe {
             recipient: actor.clone().recipient(),
             close: actor.recipient(),
@@ -234,6 +248,26 @@ async fn who_is_a_member_no_more_loses_the_streams_and_may_return_when_that_chan
     *stage.link.guilds.borrow_mut() = member_of(&[101]);
     stage.deliver("JOINED", of_linus()).await;
     assert_eq!(stage.admission().await, Admission::Welcome);
+}
+
+#[actix_web::test]
+async fn a_guild_that_the_web_role_is_not_configured_for_counts_for_nothing() {
+    let stage = Stage::start(AN_HOUR).await;
+    let elsewhere = json!({"guildId": "200", "permissions": "8", "channels": []});
+    *stage.link.guilds.borrow_mut() = json!({"guilds": [elsewhere], "unknown": ["300"]});
+    let stream = stage.open(SystemTime::now() + AN_HOUR).await;
+    assert!(!stream.saw("voice.snapshot"), "{}", stream.sent.borrow());
+    assert_eq!((stream.end(), stage.admission().await), (Some(None), Admission::NotAMember));
+}
+
+#[actix_web::test]
+async fn who_is_a_member_no_more_loses_the_streams_though_of_another_it_cannot_be_said() {
+    let stage = Stage::start(AN_HOUR).await;
+    let until = SystemTime::now() + AN_HOUR;
+    let (stream, other) = (stage.open(until).await, stage.open_for(UserId(9), until).await);
+    *stage.link.guilds.borrow_mut() = json!({"guilds": []});
+    stage.deliver("CHANGED", Scope { changes: Some(AccessChange::Guild), ..in_channel(101) }).await;
+    assert_eq!((stream.end(), other.end()), (Some(None), None));
 }
 
 #[actix_web::test]

@@ -13,7 +13,7 @@ use crate::{
     link_client::{Answer, CommandError, SendCommand},
     link_frame::raw,
     questions,
-    snowflake::UserId,
+    snowflake::{GuildId, UserId},
 };
 
 /// Users in one `viewer` question.
@@ -46,6 +46,11 @@ impl SseBroker {
         }
     }
 
+    /// Whether none of these is a guild that this role follows.
+    fn none_is_ours(&self, guilds: &[GuildId]) -> bool {
+        guilds.iter().all(|guild| !self.feed.settings.guilds.contains(guild))
+    }
+
     fn snapshot_answered(&mut self, answer: Option<Result<Answer, CommandError>>, ctx: &mut Context<Self>) {
         self.asking_snapshot = false;
         let parsed = match answer {
@@ -56,7 +61,7 @@ impl SseBroker {
         };
         match parsed {
             // Of another epoch: the event that says so is on its way, and with it another question.
-            Some((id, answer)) if answer.pending.is_empty() && Some(id.epoch) == self.feed.epoch => {
+            Some((id, answer)) if self.none_is_ours(&answer.pending) && Some(id.epoch) == self.feed.epoch => {
                 // An answer may overtake events that are on their way.
                 self.feed.target = self.feed.target.max(id.seq);
                 self.feed.snapshot = Some(Snapshots { id, taken: Instant::now(), guilds: answer.guilds });
@@ -86,8 +91,8 @@ impl SseBroker {
             }
             _ => None,
         };
-        let whole =
-            parsed.filter(|(id, answer)| answer.pending.is_empty() && Some(id.epoch) == self.feed.epoch);
+        let whole = parsed
+            .filter(|(id, answer)| self.none_is_ours(&answer.pending) && Some(id.epoch) == self.feed.epoch);
         let again = whole.is_none();
         self.feed.directory.answered(whole.map(|(id, answer)| (answer.guilds, id)));
         if again {
@@ -112,13 +117,20 @@ impl SseBroker {
         };
         self.feed.viewers.unanswered(users);
         let complete = parsed.is_some_and(|(id, answer)| {
-            // All of them are taken in, whatever one of them says.
-            let answered = answer.viewers.into_iter().map(|viewer| self.feed.viewers.answered(viewer, id));
+            // All of them are taken in, whatever one of them says. The gateway may follow more guilds than this role.
+            let Feed { viewers, settings, .. } = &mut self.feed;
+            let answered = answer.viewers.into_iter().map(|mut viewer| {
+                viewer.guilds.retain(|guild| settings.guilds.contains(&guild.guild_id));
+                viewer.unknown.retain(|guild| settings.guilds.contains(guild));
+                viewers.answered(viewer, id)
+            });
             answered.fold(true, |all, complete| all & complete)
         });
+        self.each(ctx, |stream, feed| stream.check_membership(feed));
         if complete {
-            self.each(ctx, |stream, feed| stream.check_membership(feed).and_then(|()| stream.step(feed)));
+            self.step_all(ctx);
         } else {
+            // A step would ask again at once.
             ctx.run_later(ASK_AGAIN, Self::step_all);
         }
     }
