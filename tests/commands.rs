@@ -115,7 +115,8 @@ async fn each_command_does_its_work_and_comes_back_as_discords_dispatch() {
     assert_eq!(events.until("MESSAGE_REACTION_ADD").await.json()["payload"]["emoji"]["name"], "👍");
     run(&ada, "remove_reaction", at(json!({"emoji": "👍"}))).await.data();
     events.until("MESSAGE_REACTION_REMOVE").await;
-    run(&ada, "start_typing", json!({"channel_id": GENERAL})).await.data();
+    let snake = json!({"command": "start_typing", "request_id": "t", "payload": {"channel_id": GENERAL}});
+    assert_eq!(ask(&ada, &snake).await.body, json!({"requestId": "t", "data": null}));
     run(&ada, "delete_message", at(json!({}))).await.data();
     assert_eq!(events.until("MESSAGE_DELETE").await.json()["payload"]["id"], message);
 

@@ -40,6 +40,7 @@ pub(super) struct Command {
     #[schema(value_type = Object)]
     payload: Box<RawValue>,
     /// Names the command: sent again with the same id and body, it is not done twice.
+    #[serde(alias = "request_id")]
     #[schema(min_length = 1, max_length = 64, pattern = "^[!-~]+$")]
     request_id: Option<String>,
 }

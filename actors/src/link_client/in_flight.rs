@@ -212,3 +212,61 @@ impl Unanswered {
         self.0.retain(|(_, known)| known != key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(actor: Option<UserId>) -> SendCommand {
+        let payload = RawValue::from_string("{}".to_owned()).unwrap();
+        SendCommand { command: "x".to_owned(), payload, actor, request_id: Some("r".to_owned()) }
+    }
+
+    /// Sends it, and says how long ago it was sent first.
+    fn send(in_flight: &mut InFlight, actor: Option<UserId>) -> (String, Option<Duration>) {
+        let prepared = in_flight.prepare(write(actor));
+        let first = prepared.frame.first_sent;
+        (in_flight.sent(prepared).0, first)
+    }
+
+    #[test]
+    fn what_nobody_answered_is_marked_until_it_is_known_what_came_of_it() {
+        let (mut in_flight, ada) = (InFlight::new(10), Some(UserId(1)));
+        let (ask, first) = send(&mut in_flight, ada);
+        assert_eq!(first, None);
+        in_flight.give_up(&ask);
+        for code in ["RATE_LIMITED", "UNAVAILABLE", "OUTCOME_UNKNOWN"] {
+            let (ask, first) = send(&mut in_flight, ada);
+            assert!(first.is_some(), "after {code}");
+            in_flight.refused(&ask, Refusal::new(code, ""));
+        }
+        assert_eq!(in_flight.prepare(write(Some(UserId(2)))).frame.first_sent, None, "another's");
+        let (ask, first) = send(&mut in_flight, ada);
+        assert!(first.is_some());
+        in_flight.answered(&ask, None, RawValue::NULL.to_owned());
+        assert_eq!(send(&mut in_flight, ada).1, None);
+    }
+
+    #[test]
+    fn the_first_time_it_was_sent_counts_and_not_the_last() {
+        let (mut unanswered, key) = (Unanswered::default(), (Some(UserId(1)), "r".to_owned()));
+        let first = Instant::now();
+        unanswered.insert(key.clone(), first);
+        unanswered.insert(key.clone(), first + Duration::from_secs(60));
+        assert_eq!(unanswered.first_sent(&key), Some(first));
+    }
+
+    #[test]
+    fn commands_are_limited_and_questions_are_not() {
+        let mut in_flight = InFlight::new(2);
+        for user in [1, 2] {
+            send(&mut in_flight, None);
+            assert!(!in_flight.is_full_for(&write(Some(UserId(user)))));
+            send(&mut in_flight, Some(UserId(user)));
+        }
+        assert!(in_flight.is_full_for(&write(Some(UserId(3)))));
+        assert!(!in_flight.is_full_for(&write(None)));
+        in_flight.give_up_all();
+        assert!(!in_flight.is_full_for(&write(Some(UserId(3)))));
+    }
+}
