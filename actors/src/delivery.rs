@@ -167,7 +167,7 @@ fn run(events: usize, steps: &[(Step, bool)]) -> Result<usize, TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_is_lost_doubled_or_disordered_while_it_can_be_had(steps in steps(gentle())) {
@@ -194,6 +194,22 @@ fn a_reader_that_the_ring_has_left_behind_is_told_so_once() {
     let steps = [Step::Lag(0), Step::Whisper { times: 60 }, Step::Read(0)];
     let steps: Vec<_> = steps.into_iter().map(|step| (step, true)).collect();
     assert_eq!(run(40, &steps).unwrap(), 1);
+}
+
+/// It was admitted before the stop began.
+#[test]
+fn a_stream_that_comes_while_the_role_stops_is_sent_away_with_the_others() {
+    actix::System::new().block_on(async {
+        tokio::time::pause();
+        let mut rig = Rig::new(40);
+        rig.start_web();
+        rig.come(0).await;
+        let grace = Duration::from_secs(1);
+        rig.stop_streams(grace).await;
+        rig.come(1).await;
+        tokio::time::sleep(grace).await;
+        assert_eq!(rig.streams().await, 0);
+    });
 }
 
 /// Answers overtake events: the web role hears answers of an epoch that it has not heard of.

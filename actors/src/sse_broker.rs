@@ -18,12 +18,10 @@ use log::{debug, info, warn};
 use tokio::time::Instant;
 
 use self::{
-    directory::Directory,
     feed::{Arrival, Feed},
     state::Counters,
     stream::{End, Resume, Stream},
     streams::Streams,
-    viewers::Viewers,
 };
 pub use self::{
     messages::{
@@ -34,11 +32,7 @@ pub use self::{
     streams::StreamId,
 };
 use crate::{
-    link_client::SendCommand,
-    outbox::Outbox,
-    ring::{Ring, RingLimits},
-    shard_runner::now_ms,
-    snowflake::GuildId,
+    link_client::SendCommand, outbox::Outbox, ring::RingLimits, shard_runner::now_ms, snowflake::GuildId,
     sse_frame,
 };
 
@@ -84,18 +78,7 @@ impl SseBroker {
     #[must_use]
     pub fn new(settings: BrokerSettings) -> Self {
         Self {
-            feed: Feed {
-                ring: Ring::new(settings.replay, 0),
-                settings,
-                epoch: None,
-                target: 0,
-                answers: false,
-                viewers: Viewers::default(),
-                directory: Directory::default(),
-                snapshot: None,
-                snapshot_wanted: false,
-                counters: Counters::default(),
-            },
+            feed: Feed::new(settings),
             streams: Streams::default(),
             ask: None,
             down_since: Some(Instant::now()),
@@ -147,9 +130,10 @@ impl SseBroker {
             End::Stalled => ("stalled", None),
             End::Expired => ("expired", None),
             End::NotAMember => ("not_a_member", None),
+            End::Stopping => ("shutdown", Some(jittered(Duration::from_secs(1)))),
         };
         self.feed.counters.ended(cause, 1);
-        if end != End::Closed {
+        if !matches!(end, End::Closed | End::Stopping) {
             info!("[SSE] Stream ended: {cause}");
         }
         stream.end(retry);
@@ -286,7 +270,11 @@ impl Handler<Subscribe> for SseBroker {
         self.feed.counters.opened += 1;
         let outbox = Outbox::new(recipient, gauge, self.feed.settings.queue_bytes);
         let mut stream = Stream::new(outbox, close, viewer, filter, resume);
-        let greeting = stream.offer(sse_frame::hello(jittered(Duration::from_secs(2)), known, now_ms()));
+        // It may have been admitted before the stop began.
+        let greeting = match self.stopping {
+            true => Err(End::Stopping),
+            false => stream.offer(sse_frame::hello(jittered(Duration::from_secs(2)), known, now_ms())),
+        };
         let id = self.streams.insert(stream);
         match greeting {
             Ok(()) => self.one(id, ctx),
@@ -373,12 +361,8 @@ impl Handler<Shutdown> for SseBroker {
         let count = u32::try_from(ids.len().max(1)).unwrap_or(u32::MAX);
         for (n, id) in (0u32..).zip(ids) {
             // Spread, so that the other web roles are not asked by all browsers at once.
-            ctx.run_later(grace.mul_f64(f64::from(n) / f64::from(count)), move |broker, _| {
-                if let Some(stream) = broker.streams.remove(id) {
-                    broker.feed.counters.ended("shutdown", 1);
-                    stream.end(Some(jittered(Duration::from_secs(1))));
-                }
-            });
+            let wait = grace.mul_f64(f64::from(n) / f64::from(count));
+            ctx.run_later(wait, move |broker, _| broker.end(id, End::Stopping));
         }
     }
 }

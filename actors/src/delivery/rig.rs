@@ -345,6 +345,18 @@ impl Rig {
         self.web = Some((broker, link));
     }
 
+    /// The web role begins to stop.
+    pub(super) async fn stop_streams(&self, grace: Duration) {
+        let (broker, _) = self.web.as_ref().unwrap();
+        broker.send(sse_broker::Shutdown { grace }).await.unwrap();
+    }
+
+    /// Streams that the broker has open.
+    pub(super) async fn streams(&self) -> usize {
+        let (broker, _) = self.web.as_ref().unwrap();
+        broker.send(sse_broker::Snapshot).await.unwrap().sessions
+    }
+
     /// The web role is gone, and its connections with it.
     pub(super) async fn kill_web(&mut self) {
         let Some((broker, link)) = self.web.take() else { return };

@@ -73,6 +73,7 @@ impl Entry {
 }
 
 /// What became of an event that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// It is the next one.
     Next,
@@ -83,6 +84,22 @@ pub(super) enum Arrival {
 }
 
 impl Feed {
+    /// An empty feed, of a role that has not heard of the gateway.
+    pub(super) fn new(settings: BrokerSettings) -> Self {
+        Self {
+            ring: Ring::new(settings.replay, 0),
+            settings,
+            epoch: None,
+            target: 0,
+            answers: false,
+            viewers: Viewers::default(),
+            directory: Directory::default(),
+            snapshot: None,
+            snapshot_wanted: false,
+            counters: Counters::default(),
+        }
+    }
+
     pub(super) fn id(&self, seq: u64) -> Option<EventId> {
         self.epoch.map(|epoch| EventId { epoch, seq })
     }
@@ -144,5 +161,44 @@ impl Feed {
         let position = snapshot.map(|snapshot| snapshot.id.seq).filter(|position| *position >= seq);
         self.snapshot_wanted |= position.is_none();
         position
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ring::RingLimits, scope::Scope};
+
+    #[test]
+    fn a_hole_or_another_epoch_is_seen_and_a_repeat_changes_nothing() {
+        let minute = Duration::from_secs(60);
+        let mut feed = Feed::new(BrokerSettings {
+            guilds: Vec::new(),
+            replay: RingLimits { events: 10, bytes: 1000 },
+            heartbeat: minute,
+            stall: minute,
+            queue_bytes: 1000,
+            max_sessions: 1,
+            max_sessions_per_user: 1,
+            viewer_ttl: minute,
+        });
+        for (epoch, seq, arrival, kept) in [
+            (1, 5, Arrival::Gap("epoch"), 0),
+            (1, 6, Arrival::Next, 1),
+            (1, 6, Arrival::Repeat, 2),
+            (1, 2, Arrival::Repeat, 2),
+            (1, 9, Arrival::Gap("hole"), 0),
+            (1, 10, Arrival::Next, 1),
+            (2, 1, Arrival::Gap("epoch"), 0),
+            (2, 2, Arrival::Next, 1),
+        ] {
+            let id = EventId { epoch: Epoch(epoch), seq };
+            assert_eq!((feed.arrive(id), feed.ring.len()), (arrival, kept), "{id}");
+            if arrival != Arrival::Repeat {
+                assert_eq!(feed.ring.last() + 1, seq, "{id}");
+                let (event, payload, scope) = ("X".to_owned(), "1".into(), Scope::default());
+                feed.push(Arc::new(LinkEvent { id, event, payload, scope, ts: 1 }));
+            }
+        }
     }
 }

@@ -83,6 +83,8 @@ pub(super) enum End {
     Expired,
     /// The user is in none of the guilds any more.
     NotAMember,
+    /// The role stops.
+    Stopping,
 }
 
 impl Stream {
