@@ -95,7 +95,7 @@ pub struct Connect;
 #[rtype(result = "()")]
 pub struct Disconnect;
 
-/// Ends the link for good; answered when the gateway was told, or a second has passed.
+/// Ends the link for good; answered when the gateway has said goodbye too, or a second has passed.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Shutdown;

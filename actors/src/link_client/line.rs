@@ -9,10 +9,13 @@ use awc::{
     error::WsProtocolError,
     ws::{Frame, Message},
 };
-use futures_util::Sink;
+use futures_util::{
+    Sink,
+    stream::{pending, poll_fn},
+};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use super::socket::{Incoming, Writer};
+use super::socket::{Incoming, Writer, share};
 
 /// The gateway's end.
 pub(crate) struct FarEnd {
@@ -26,13 +29,14 @@ pub(crate) struct FarEnd {
 pub(crate) fn line() -> (Writer, Incoming, FarEnd) {
     let (sink, written) = mpsc::unbounded_channel();
     let (say, mut heard) = mpsc::unbounded_channel();
-    let incoming = futures_util::stream::poll_fn(move |cx| heard.poll_recv(cx));
-    (Writer::new(Near(Some(sink)), 1000), Box::pin(incoming), FarEnd { written, say })
+    let (incoming, rest) = share(poll_fn(move |cx| heard.poll_recv(cx)));
+    (Writer::new(Near(Some(sink)), rest, 1000), incoming, FarEnd { written, say })
 }
 
 /// A connection whose far end is gone without a word: nothing is taken, nothing comes.
 pub(crate) fn dead_line() -> (Writer, Incoming) {
-    (Writer::new(Near(None), 1000), Box::pin(futures_util::stream::pending()))
+    let (incoming, rest) = share(pending());
+    (Writer::new(Near(None), rest, 1000), incoming)
 }
 
 struct Near(Option<UnboundedSender<Message>>);

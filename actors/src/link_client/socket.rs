@@ -1,13 +1,13 @@
 //! One connection to the gateway: how it is dialled, and the task that writes to it.
 
-use std::{pin::Pin, rc::Rc, time::Duration};
+use std::{cell::RefCell, pin::Pin, rc::Rc, time::Duration};
 
 use actix_web::http::StatusCode;
 use awc::{
     error::WsProtocolError,
     ws::{Frame, Message},
 };
-use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, future::LocalBoxFuture};
+use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, future::LocalBoxFuture, stream::poll_fn};
 use secrecy::ExposeSecret as _;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -51,7 +51,8 @@ pub(super) async fn dial(
     match timeout(DIAL_TIMEOUT, request.connect()).await {
         Ok(Ok((_, socket))) => {
             let (sink, stream) = socket.split();
-            Ok((Writer::new(sink, settings.command_queue), Box::pin(stream)))
+            let (incoming, rest) = share(stream);
+            Ok((Writer::new(sink, rest, settings.command_queue), incoming))
         }
         Ok(Err(awc::error::WsClientError::InvalidResponseStatus(StatusCode::UNAUTHORIZED))) => {
             Err("the gateway refused the token (401): LINK_TOKEN must be the same on both sides".to_owned())
@@ -61,8 +62,21 @@ pub(super) async fn dial(
     }
 }
 
-/// The way out: a bounded queue, and the task that writes what is in it. Dropped, it says goodbye with a close frame,
-/// so that a gateway that is still there need not guess, and closes the socket.
+/// Two hands on one stream: the second goes on where the first was dropped.
+pub(crate) fn share(
+    stream: impl Stream<Item = Result<Frame, WsProtocolError>> + Unpin + 'static,
+) -> (Incoming, Incoming) {
+    let shared = Rc::new(RefCell::new(stream));
+    let hand = || -> Incoming {
+        let shared = Rc::clone(&shared);
+        Box::pin(poll_fn(move |cx| shared.borrow_mut().poll_next_unpin(cx)))
+    };
+    (hand(), hand())
+}
+
+/// The way out: a bounded queue, and the task that writes what is in it. Dropped, it ends the connection as WebSocket
+/// wants it: a close frame, the gateway's close frame in answer, and only then the socket. A socket that is closed
+/// sooner can overtake the goodbye. <https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1>
 pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
     task: JoinHandle<()>,
@@ -70,8 +84,12 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Writes to `sink`; at most `limit` messages wait for it.
-    pub(crate) fn new(mut sink: impl Sink<Message> + Unpin + 'static, limit: usize) -> Self {
+    /// Writes to `sink`; at most `limit` messages wait for it. The answer to the goodbye is in `rest`.
+    pub(crate) fn new(
+        mut sink: impl Sink<Message> + Unpin + 'static,
+        mut rest: Incoming,
+        limit: usize,
+    ) -> Self {
         let (queue, mut queued) = mpsc::channel::<Message>(limit.max(16));
         let (open, dropped) = oneshot::channel::<()>();
         let write = async move {
@@ -80,7 +98,11 @@ impl Writer {
                     return;
                 }
             }
-            let _ = sink.send(Message::Close(None)).await;
+            if sink.send(Message::Close(None)).await.is_ok() {
+                while let Some(Ok(frame)) = rest.next().await
+                    && !matches!(frame, Frame::Close(_))
+                {}
+            }
             let _ = sink.close().await;
         };
         let task = actix::spawn(async move {
@@ -98,7 +120,7 @@ impl Writer {
         self.queue.try_send(message).is_ok()
     }
 
-    /// Ends the connection; ready when the goodbye is written, or nobody takes it.
+    /// Ends the connection; ready when the goodbye is answered, or nobody answers it.
     pub(super) async fn close(self) {
         let Self { queue, task, _open: open } = self;
         drop((queue, open));

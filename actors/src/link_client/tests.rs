@@ -1,6 +1,7 @@
 use std::{cell::RefCell, collections::VecDeque};
 
 use actix::{Addr, Supervisor};
+use futures_util::poll;
 use tokio::time::sleep;
 
 use super::{line::dead_line, *};
@@ -94,16 +95,23 @@ async fn a_gateway_that_falls_silent_is_left_and_dialled_again_from_where_it_was
 }
 
 #[actix::test]
-async fn a_stop_is_over_when_the_gateway_was_told() {
+async fn a_stop_is_over_when_the_gateway_has_answered_the_goodbye() {
+    tokio::time::pause();
     let (writer, incoming, mut far) = line();
     let (client, _) = client(vec![(writer, incoming)]);
     far.say.send(Ok(Frame::Text(hello(EventId { epoch: Epoch(7), seq: 0 })))).unwrap();
-    while state(&client).await != "live" {}
-    client.send(Shutdown).await.unwrap();
+    rest().await;
+    let mut stop = Box::pin(client.send(Shutdown));
+    assert!(poll!(&mut stop).is_pending());
+    rest().await;
+    assert!(matches!(far.written.try_recv(), Ok(WsMessage::Close(_))));
     assert!(
-        matches!(far.written.try_recv(), Ok(WsMessage::Close(_))),
-        "written before the stop was answered"
+        poll!(&mut stop).is_pending() && !far.written.is_closed(),
+        "the socket stays open for the answer"
     );
+    far.say.send(Ok(Frame::Close(None))).unwrap();
+    stop.await.unwrap();
+    assert!(far.written.recv().await.is_none());
     assert_eq!(state(&client).await, "stopped");
 }
 
