@@ -10,7 +10,10 @@ export interface ConnectOptions {
   url?: string | URL;
   /** Only these guilds. */
   guild?: string | readonly string[];
-  /** Only these channels. */
+  /**
+   * Only these channels, and nothing that concerns the whole guild. A thread counts as its channel; while other tabs ask
+   * for other channels, its messages are left out.
+   */
   channel?: string | readonly string[];
   /** Only these events: names, or prefixes such as `voice.*`. What the roster needs is asked for as well. */
   events?: string | readonly string[];
@@ -112,9 +115,9 @@ export type DiscordEvents = { [Dispatch in GatewayDispatchPayload as `${Dispatch
 
 /** What guildstream derives from Discord's events. */
 export interface DerivedEvents {
-  "voice.joined": { guildId: string; channelId: string; userId: string; username: string | null; avatar: string | null };
+  "voice.joined": { guildId: string; channelId: string; userId: string; username: string | null; displayName: string | null; avatar: string | null };
   "voice.left": { guildId: string; channelId: null; userId: string; previousChannelId: string };
-  "voice.moved": { guildId: string; channelId: string; previousChannelId: string; userId: string; username: string | null; avatar: string | null };
+  "voice.moved": { guildId: string; channelId: string; previousChannelId: string; userId: string; username: string | null; displayName: string | null; avatar: string | null };
   "voice.snapshot": { guildId: string; channels: Array<Omit<VoiceChannel, "guildId">> };
   "room.created": Room;
   "room.deleted": Room;
@@ -135,6 +138,8 @@ export interface VoiceChannel extends Room {
 export interface VoiceMember {
   userId: string;
   username: string | null;
+  /** What Discord shows: the nickname in the guild, else the global name, else the username. */
+  displayName: string | null;
   /** Address of the picture. */
   avatar: string | null;
   // Discord sends these with the voice state; missing until it did.
@@ -162,7 +167,7 @@ export interface Commands {
   edit_message: { channelId: string; messageId: string; content?: string; embeds?: object[]; allowedMentions?: object };
   delete_message: { channelId: string; messageId: string };
   add_reaction: { channelId: string; messageId: string; emoji: string };
-  remove_reaction: { channelId: string; messageId: string; emoji: string };
+  remove_reaction: { channelId: string; messageId: string; emoji: string; userId?: string };
   create_channel: { guildId: string; name: string; type: string | number; parentId?: string; userLimit?: number };
   delete_channel: { channelId: string };
   move_member: { guildId: string; userId: string; channelId: string | null };

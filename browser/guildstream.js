@@ -16,8 +16,8 @@ const TICK_MS = 5_000;
 const SILENCE_MS = 45_000;
 /** A refusal that passes names its own, longer delay (`retry:`); only the browser sees it. */
 const BROWSER_RETRY_MS = 300_000;
-/** Two minutes: the leading tab is frozen. */
-const FROZEN_TICKS = 24;
+/** As long: the leading tab is frozen. */
+const FROZEN_TICKS = SILENCE_MS / TICK_MS;
 const BACKOFF_MAX_MS = 30_000;
 /** Events that wait for the roster; with more, it is asked for again. */
 const MAX_WAITING = 10_000;
@@ -65,7 +65,7 @@ export class GuildStream {
     this.#position = lastEventId;
     this.#needsRoster = roster;
     this.#filter = { guild: list(guild), channel: list(channel), events: list(events) };
-    this.voice = new VoiceRoster(this.#filter.channel);
+    this.voice = new VoiceRoster(this.#filter);
     this.#filters.set(this.#id, this.#wanted());
     this.#tickTimer = setInterval(() => this.#tick(), TICK_MS);
     for (const type of WAKE_EVENTS) globalThis.addEventListener?.(type, this);
@@ -173,7 +173,7 @@ export class GuildStream {
       return;
     }
     if (!tab) this.#silentTicks = 0;
-    if (kind === "frame") this.#deliver(data, id);
+    if (kind === "frame") this.#deliver(parse(data), data, id);
     if (kind === "beat" || kind === "status") this.#position = id || this.#position;
     if (kind !== "status") return;
     this.#filters = new Map(filters);
@@ -230,12 +230,13 @@ export class GuildStream {
 
   #receive(data, id) {
     this.#beat();
-    if (parse(data)?.type === "ack") {
+    const frame = parse(data);
+    if (frame?.type === "ack") {
       this.#log("SSE connected");
       return this.#report({ state: "live", attempt: 0 });
     }
     this.#post({ kind: "frame", data, id });
-    this.#deliver(data, id);
+    this.#deliver(frame, data, id);
   }
 
   #failed(source) {
@@ -289,8 +290,7 @@ export class GuildStream {
     if (status.state === "live" && this.#needsRoster && !this.#waiting) this.#fetchRoster();
   }
 
-  #deliver(data, id) {
-    const frame = parse(data);
+  #deliver(frame, data, id) {
     if (frame?.type === "event") {
       const snapshot = frame.event === "voice.snapshot";
       if (!snapshot && !isAfter(id, this.#position)) return;
@@ -299,21 +299,27 @@ export class GuildStream {
         this.#endFetch();
         this.#takeSnapshot(frame, data, id);
       } else {
+        const wanted = this.#accepts(frame); // where someone left is known only before the roster follows
         this.#updateRoster(frame, id);
-        this.#dispatch(frame, data, id);
+        if (wanted) this.#dispatch(frame, data, id);
       }
     } else if (frame?.code === "RESYNC") this.#emit("resync", frame, this.#options.onResync);
     else this.#emit("error", new Error(frame?.message ?? `not a frame: ${data.slice(0, 80)}`));
   }
 
   #dispatch({ event, payload, ts }, data, id) {
-    if (!accepts(this.#filter, event, payload)) return;
     this.#log(`Received ${event} event: ${payload?.username ?? ""}`);
     this.#emit(event, { event, payload, ts, id, get raw() { return payloadText(data); } }, this.#options.onEvent);
   }
 
   #takeSnapshot(frame, data, id) {
+    const { channel } = this.#filter;
     if (this.#options.roster) this.voice.reset([frame.payload]);
+    if (!this.#accepts(frame)) return;
+    if (channel && !this.#isNarrowed()) {
+      frame.payload.channels = frame.payload.channels.filter(({ channelId }) => channel.includes(channelId));
+      data = JSON.stringify(frame);
+    }
     this.#dispatch(frame, data, id);
   }
 
@@ -370,6 +376,24 @@ export class GuildStream {
     return { guild, channel, events: events && this.#options.roster ? [...events, ...ROSTER_EVENTS] : events };
   }
 
+  /** Whether the server narrows to what this tab wants, because every tab wants the same. */
+  #isNarrowed() {
+    const { guild, channel } = this.#filter;
+    return [...this.#filters.values()].every((other) => String(other.guild) === String(guild) && String(other.channel) === String(channel));
+  }
+
+  /** The server narrows to what all tabs want together, and adds what rosters need; this is what this tab wants. */
+  #accepts({ event, payload }) {
+    const { guild, channel, events } = this.#filter;
+    if (events && !events.some((pattern) => covers(pattern, event))) return false;
+    if ((!guild && !channel) || this.#isNarrowed()) return true;
+    const p = payload ?? {};
+    const ids = [p.channel_id, p.channelId, p.previousChannelId, p.parent_id, event.includes("CHANNEL_") && p.id];
+    if (event === "VOICE_STATE_UPDATE" && !p.channel_id) ids.push(this.voice.seatOf(p.guild_id, p.user_id));
+    if (event === "voice.snapshot") ids.push(...p.channels.map(({ channelId }) => channelId));
+    return (!guild || guild.includes(p.guild_id ?? p.guildId)) && (!channel || ids.some((id) => channel.includes(id)));
+  }
+
   /** The smallest filter that lets through what any tab wants. */
   #address(position) {
     const filters = [...this.#filters.values()];
@@ -390,15 +414,6 @@ function address(base, filter, position) {
 
 function eventSource(url) {
   return new EventSource(url, { withCredentials: true });
-}
-
-/** The server narrows to what all tabs want together; this is what one of them wants. */
-function accepts({ guild, channel, events }, event, payload) {
-  const p = payload ?? {};
-  const guilds = [p.guild_id ?? p.guildId].filter(Boolean);
-  const channels = [p.channel_id, p.channelId, p.previousChannelId, event.includes("CHANNEL_") && p.id].filter(Boolean);
-  const touches = (wanted, ids) => !wanted || !ids.length || ids.some((id) => wanted.includes(id));
-  return touches(guild, guilds) && touches(channel, channels) && (!events || events.some((pattern) => covers(pattern, event)));
 }
 
 /**

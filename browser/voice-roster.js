@@ -12,7 +12,8 @@ export class VoiceRoster {
   #listeners = new Set();
   #list;
 
-  constructor(only) {
+  /** `only` are the guilds and channels to show; null is all of them. */
+  constructor(only = {}) {
     this.#only = only;
   }
 
@@ -27,6 +28,7 @@ export class VoiceRoster {
   reset(snapshots) {
     for (const { guildId, channels } of snapshots) {
       this.#forget((channel) => channel.guildId === guildId);
+      if (!this.#follows(guildId)) continue;
       for (const channel of channels) {
         if (!this.#shows(channel.channelId)) continue;
         this.#channels.set(channel.channelId, { guildId, ...channel });
@@ -40,6 +42,7 @@ export class VoiceRoster {
   apply({ event, payload }) {
     if (!payload) return;
     const { guildId = payload.guild_id, channelId = payload.channel_id, userId = payload.user_id } = payload;
+    if (!this.#follows(guildId)) return;
     const known = this.#channels.get(channelId ?? payload.id);
     if (/^voice\.(joined|left|moved)$/.test(event) || (event === "VOICE_STATE_UPDATE" && guildId)) {
       this.#seat(guildId, userId, channelId, event === "VOICE_STATE_UPDATE" ? stateOf(payload) : personOf(payload));
@@ -52,6 +55,11 @@ export class VoiceRoster {
     } else if (event === "GUILD_DELETE" && !payload.unavailable) this.#forget((channel) => channel.guildId === payload.id);
     else return;
     this.#changed();
+  }
+
+  /** The channel someone is known to sit in. */
+  seatOf(guildId, userId) {
+    return this.#seats.get(`${guildId}/${userId}`);
   }
 
   clear() {
@@ -69,7 +77,7 @@ export class VoiceRoster {
       this.#update(before.channelId, (members) => members.filter((member) => member !== before.member));
     }
     if (!channelId || !this.#shows(channelId)) return;
-    const member = { userId, username: null, avatar: null, ...before?.member, ...about };
+    const member = { userId, username: null, displayName: null, avatar: null, ...before?.member, ...about };
     this.#seats.set(key, channelId);
     if (!this.#channels.has(channelId))
       this.#channels.set(channelId, { guildId, channelId, name: null, parentId: null, userLimit: 0, members: [] });
@@ -97,8 +105,12 @@ export class VoiceRoster {
     }
   }
 
+  #follows(guildId) {
+    return !this.#only.guild || !guildId || this.#only.guild.includes(guildId);
+  }
+
   #shows(channelId) {
-    return !this.#only || this.#only.includes(channelId);
+    return !this.#only.channel || this.#only.channel.includes(channelId);
   }
 
   #changed() {
@@ -107,14 +119,14 @@ export class VoiceRoster {
   }
 }
 
-function personOf({ channelId, username, avatar }) {
-  return channelId && { username, avatar };
+function personOf({ channelId, username, displayName, avatar }) {
+  return channelId && { username, ...(displayName && { displayName }), avatar };
 }
 
 /** A raw voice state in the roster's words; the avatar's address is left to the derived event that follows. */
-function stateOf(payload) {
+function stateOf({ member, ...payload }) {
   const camel = (name) => name.replace(/_(.)/, (_, letter) => letter.toUpperCase());
   const about = Object.fromEntries(FLAGS.map((flag) => [camel(flag), Boolean(payload[flag])]));
-  const username = payload.member?.user?.username;
-  return username ? { ...about, username } : about;
+  const { username, global_name: globalName } = member?.user ?? {};
+  return username ? { ...about, username, displayName: member.nick ?? globalName ?? username } : about;
 }

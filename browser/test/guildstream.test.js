@@ -261,7 +261,54 @@ test("the leader asks for what all tabs want together, and each tab hears only w
   assert.deepEqual(heard, { first: ["MESSAGE_CREATE"], second: ["TYPING_START"] });
 });
 
-test("a leader that says nothing for two minutes loses the lock", async () => {
+test("beside a tab that wants more, a tab still sees no other channel, no other guild and nothing of the whole guild", async () => {
+  install();
+  const seen = [];
+  const rooms = [{ ...LOUNGE, members: [ADA] }, { ...LOUNGE, channelId: "21", members: [{ ...ADA, userId: "2" }] }];
+  const narrow = start({ guild: "9", channel: "20", onEvent: ({ id, event, payload }) => seen.push([id, event, payload.channels?.length]) });
+  await settle();
+  start();
+  await settle();
+  const main = last().open();
+  main.ack().event("voice.snapshot", { guildId: "9", channels: rooms }, "e-1").event("voice.snapshot", { guildId: "8", channels: rooms }, "e-1");
+  assert.deepEqual([seated(narrow), narrow.voice.getSnapshot().length, narrow.voice.getSnapshot()[0].guildId], [{ 20: ["1"] }, 1, "9"]);
+  main
+    .event("GUILD_MEMBER_ADD", { guild_id: "9", user: {} }, "e-2")
+    .event("MESSAGE_CREATE", { guild_id: "9", channel_id: "21" }, "e-3")
+    .event("VOICE_STATE_UPDATE", { guild_id: "9", channel_id: null, user_id: "2" }, "e-4")
+    .event("VOICE_STATE_UPDATE", { guild_id: "9", channel_id: null, user_id: "1" }, "e-5")
+    .event("voice.joined", { ...joined("3"), guildId: "8" }, "e-6")
+    .event("MESSAGE_CREATE", { guild_id: "9", channel_id: "20" }, "e-7");
+  assert.deepEqual(seen, [["e-1", "voice.snapshot", 1], ["e-5", "VOICE_STATE_UPDATE", undefined], ["e-7", "MESSAGE_CREATE", undefined]]);
+  assert.deepEqual(seated(narrow), { 20: [] });
+});
+
+test("a tab alone takes what the server chose for it: a thread's message belongs to its channel", async () => {
+  install();
+  const seen = [];
+  start({ channel: "20", events: ["MESSAGE_CREATE"], onEvent: ({ event }) => seen.push(event) });
+  await settle();
+  last().open().ack().event("MESSAGE_CREATE", { channel_id: "77" }, "e-1").event("CHANNEL_UPDATE", { id: "20" }, "e-2");
+  assert.deepEqual(seen, ["MESSAGE_CREATE"]);
+});
+
+test("people are shown by the name Discord shows: nickname, then global name, then username", async () => {
+  install();
+  const stream = start();
+  await settle();
+  const person = () => stream.voice.getSnapshot()[0].members[0].displayName;
+  last().open().ack().event("voice.snapshot", snapshot({ ...ADA, displayName: "Ada L." }), "e-1");
+  assert.equal(person(), "Ada L.");
+  const state = (member) => ({ guild_id: "9", channel_id: "20", user_id: "1", member });
+  last().event("VOICE_STATE_UPDATE", state({ nick: null, user: { username: "ada", global_name: "Ada" } }), "e-2");
+  assert.equal(person(), "Ada");
+  last().event("VOICE_STATE_UPDATE", state({ nick: "Countess", user: { username: "ada", global_name: "Ada" } }), "e-3");
+  assert.equal(person(), "Countess");
+  last().event("voice.joined", { ...joined("1"), username: "ada" }, "e-4");
+  assert.equal(person(), "Countess", "a gateway that names nobody takes no name away");
+});
+
+test("a leader that says nothing for 45 s loses the lock", async () => {
   install();
   const frozen = start();
   await settle();
@@ -269,7 +316,7 @@ test("a leader that says nothing for two minutes loses the lock", async () => {
   const second = start();
   await settle();
   mock.method(BroadcastChannel.prototype, "postMessage", () => {}); // neither is heard any more
-  mock.timers.tick(125_000);
+  mock.timers.tick(50_000);
   await settle();
   assert.deepEqual([frozen.status.leading, second.status.leading], [false, true]);
 });
