@@ -194,6 +194,28 @@ test("RESYNC is announced and the snapshot after it is the truth", async () => {
   assert.deepEqual(seated(stream), { 20: [] });
 });
 
+test("a snapshot in the middle of a stream changes the rooms, in every tab, and moves nobody", async () => {
+  install();
+  const heard = [];
+  const hear = ({ event }) => heard.push(event);
+  const tabs = [start({ onEvent: hear })];
+  await settle();
+  const main = last().open().ack().event("voice.snapshot", snapshot(ADA), "e-1");
+  tabs.push(start({ onEvent: hear }));
+  await settle();
+  last().open().ack().event("voice.snapshot", snapshot(ADA), "e-1");
+  heard.length = 0;
+  const staff = { ...LOUNGE, channelId: "21", name: "Staff", members: [{ ...ADA, userId: "2" }] };
+  main.event("voice.snapshot", { guildId: "9", channels: [{ ...LOUNGE, members: [ADA] }, staff] }, "e-4");
+  for (const tab of tabs) assert.deepEqual(seated(tab), { 20: ["1"], 21: ["2"] }, "a room appears with who is in it");
+  main.event("voice.snapshot", { guildId: "9", channels: [staff] }, "e-4"); // more than one may come after the same event
+  for (const tab of tabs) assert.deepEqual(seated(tab), { 21: ["2"] }, "a room vanishes");
+  assert.deepEqual(new Set(heard), new Set(["voice.snapshot"]), "nobody joined, left or moved");
+  main.event("voice.moved", { ...joined("1", "21"), previousChannelId: "20" }, "e-5");
+  for (const tab of tabs) assert.deepEqual(seated(tab), { 21: ["2", "1"] }, "deltas go on from there");
+  assert.deepEqual(tabs.map(({ status }) => status.lastEventId), ["e-5", "e-5"]);
+});
+
 test("a frame that is no JSON is an error of its own and ends nothing", async () => {
   install();
   const stream = start();
