@@ -35,11 +35,15 @@ pub(crate) enum Look {
     Phone,
 }
 
-/// A browser with a page in it. Dropping it ends both processes.
+/// A browser with a page in it. Dropping it ends both processes, also when a test has panicked.
 pub(crate) struct Page {
     client: Client,
+    browser: Option<Browser>,
     _driver: Driver,
 }
+
+/// The browser's process, which outlives a driver that was killed.
+struct Browser(u64);
 
 struct Driver {
     process: Child,
@@ -57,7 +61,10 @@ impl Page {
         };
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let client = builder.capabilities(driver.capabilities(look)).connect(&driver.url).await.unwrap();
-        Some(Self { client, _driver: driver })
+        let browser =
+            client.capabilities().and_then(|said| said.get("goog:processID")?.as_u64()).map(Browser);
+        assert!(browser.is_some(), "chromedriver does not say which process its browser is");
+        Some(Self { client, browser, _driver: driver })
     }
 
     pub(crate) async fn open(&self, url: &str) {
@@ -149,8 +156,10 @@ impl Page {
         assert_eq!(found, json!([]));
     }
 
-    pub(crate) async fn close(self) {
-        self.client.close().await.unwrap();
+    pub(crate) async fn close(mut self) {
+        self.client.clone().close().await.unwrap();
+        // It has ended, and its id may be another's by now.
+        std::mem::forget(self.browser.take());
     }
 }
 
@@ -201,9 +210,15 @@ impl Driver {
     }
 }
 
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-s", "KILL", &self.0.to_string()]).status();
+    }
+}
+
 impl Drop for Driver {
     fn drop(&mut self) {
-        // It ends its browser with it; it may have ended already.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
