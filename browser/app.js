@@ -1,84 +1,91 @@
 /** The page: who is signed in, which of its views to show, and what its parts are told. */
 
-import { connect } from "./guildstream.js";
+import { Announcer } from "./announcer.js";
 import { Composer } from "./composer.js";
-import { channelOf, indentJson } from "./describe.js";
+import { Detail } from "./detail.js";
 import { avatar, byId, el, setText, takeImagesFrom } from "./dom.js";
 import { Feed } from "./feed.js";
+import { Guilds } from "./guilds.js";
+import { connect } from "./guildstream.js";
 import { Hops } from "./hops.js";
 import { Rooms } from "./rooms.js";
 
-const VIEWS = ["loading", "signed-out", "not-a-member", "unreachable"];
+const PANELS = ["loading", "signed-out", "not-a-member", "unreachable"];
 const ASK_AGAIN_MS = 4_000;
-const ANNOUNCE_MS = 4_000;
-const MAX_NAMES = 10_000;
-/** A longer text makes the browser slow; all of it can still be copied. */
-const SHOWN_CHARACTERS = 200_000;
 
 const hops = new Hops(() => post("/api/gateway/connect"));
-const textChannels = new Map(); // id → name, as events mention them
-const personNames = new Map(); // id → username, as voice shows them
+const announcer = new Announcer();
 let stream;
 let session;
 let askAgain;
-let announcements = [];
 
 start();
-byId("account").addEventListener("click", act);
-document.querySelector("main").addEventListener("click", act);
-document.addEventListener("visibilitychange", () => !document.hidden && !stream && start());
-setInterval(announce, ANNOUNCE_MS);
-prepareDetail();
+document.body.addEventListener("click", act);
+document.addEventListener("visibilitychange", () => document.hidden || start());
 
+/** Asks who is signed in, and goes on from there. */
 async function start() {
   clearTimeout(askAgain);
   let answer;
+  let person;
   try {
     answer = await fetch("/api/session", { cache: "no-store" });
-    if (answer.ok) session = await answer.json();
+    if (answer.ok) person = await answer.json();
     else if (answer.status !== 401) throw new Error(`status ${answer.status}`);
   } catch {
-    show("unreachable");
+    if (!stream) show("unreachable"); // an open stream tells of its own trouble
     askAgain = setTimeout(start, ASK_AGAIN_MS);
     return;
   }
-  if (!answer.ok) return signedOut();
-  showAccount(session.user);
-  hops.mayManage = session.guilds.some((guild) => guild.manager);
-  if (session.guilds.length === 0) return notAMember();
+  if (!person) return signedOut();
+  // Another tab has signed in as someone else, who may see other channels.
+  if (session && session.user.id !== person.user.id) return location.reload();
+  session = person;
+  showAccount(person.user);
+  hops.mayManage = person.guilds.some((guild) => guild.manager);
+  if (person.guilds.length === 0) return notAMember();
   show("ready");
-  if (stream) stream.reconnect();
-  else open();
+  if (!stream) open();
+  else if (stream.status.httpStatus) stream.reconnect();
 }
 
 function open() {
   const debug = new URLSearchParams(location.search).has("debug");
   stream = connect({ url: "/api/stream", debug });
-  const feed = new Feed(channelName, (id) => personNames.get(id), showDetail);
-  const composer = new Composer((command, payload) => stream.send(command, payload));
-  new Rooms(stream.voice);
-  stream.on("status", onStatus);
+  const guilds = new Guilds(session.user.id);
+  const detail = new Detail();
+  const feed = new Feed(guilds, (event, at) => detail.show(event, at));
+  const composer = new Composer((...command) => stream.send(...command));
+  const rooms = new Rooms(stream.voice, guilds, session.user.id);
+  guilds.onChange = () => {
+    feed.refreshFilters();
+    composer.offer(guilds.writable());
+    rooms.refresh();
+  };
+  stream.on("status", (status) => onStatus(status, guilds));
   stream.on("*", (event) => {
-    hops.sample(event.event === "voice.snapshot" ? undefined : event.ts);
-    learnChannel(event);
-    learnPeople(event);
+    hops.sample(event);
+    guilds.hear(event);
     feed.add(event);
-    note(event);
+    announcer.hear(event, guilds);
   });
-  stream.on("resync", () => note({ event: "resync" }));
-  stream.voice.subscribe(() => composer.offer(writableChannels()));
-  setInterval(() => composer.offer(writableChannels()), 2000); // text channels become known one by one
-  onStatus(stream.status);
+  stream.on("resync", () => announcer.say("Some events were missed; the voice channels are up to date again."));
+  guilds.load();
+  onStatus(stream.status, guilds);
 }
 
-function onStatus(status) {
+function onStatus(status, guilds) {
+  const wasLost = !byId("stale").hidden;
+  byId("stale").hidden = status.state !== "retrying";
   hops.showStream(status);
   if (status.state === "signed-out") return signedOut();
   if (status.httpStatus === 403) return notAMember();
   show("ready");
-  const stale = byId("stale");
-  stale.hidden = status.state !== "retrying";
-  setText(stale, "The connection is interrupted. What you see is from before; it catches up by itself.");
+  if (status.state === "retrying" && !wasLost) announcer.say("The connection is interrupted.");
+  if (status.state !== "live" || !wasLost) return;
+  announcer.say("Connected again.");
+  guilds.load();
+  start();
 }
 
 function signedOut() {
@@ -98,29 +105,28 @@ function notAMember() {
 
 function show(view) {
   if (document.body.dataset.view === view) return;
+  const hadFocus = byId("main").contains(document.activeElement);
   document.body.dataset.view = view;
   byId("ready").hidden = view !== "ready";
-  for (const name of VIEWS) byId(`panel-${name}`).hidden = name !== view;
-  setText(byId("announcer"), view === "ready" ? "" : (byId(`panel-${view}`).querySelector("h2")?.textContent ?? ""));
+  for (const name of PANELS) byId(`panel-${name}`).hidden = name !== view;
+  const title = view === "ready" ? null : byId(`panel-${view}`).querySelector("h2");
+  if (title && hadFocus) title.focus(); // what had it is hidden now
+  else if (title) announcer.say(title.textContent);
 }
 
 function showAccount({ id, username, globalName, avatar: address }) {
-  const name = globalName ?? username;
   takeImagesFrom(address);
-  const picture = avatar({ userId: id, username: name, avatar: address });
+  const name = globalName ?? username;
   const leave = el("button", { className: "button" }, "Sign out");
   leave.dataset.action = "sign-out";
-  byId("account").replaceChildren(picture, el("span", { className: "name", dir: "auto" }, name), leave);
+  byId("account").replaceChildren(avatar({ userId: id, displayName: name, avatar: address }), el("span", { className: "name", dir: "auto" }, name), leave);
   byId("account").hidden = false;
 }
 
 async function act({ target }) {
   const action = target.closest("[data-action]")?.dataset.action;
-  if (action === "retry") {
-    // Memberships are read at sign-in.
-    if (document.body.dataset.view === "not-a-member") location.assign("/auth/login?next=/");
-    else start();
-  }
+  if (action === "retry") start();
+  if (action === "sign-in") location.assign("/auth/login?next=/"); // memberships are read at sign-in
   if (action !== "sign-out") return;
   await post("/auth/logout");
   location.reload();
@@ -128,82 +134,4 @@ async function act({ target }) {
 
 function post(path) {
   return fetch(path, { method: "POST", headers: { "Content-Type": "application/json", "X-Guildstream": "1" }, body: "{}" }).catch(() => {});
-}
-
-// Names of channels. Snapshots name the voice channels; text channels are met in events.
-
-function learnChannel(event) {
-  const { payload, event: type } = event;
-  const id = channelOf(event);
-  if (!id || /^(voice|room|VOICE)/.test(type)) return;
-  if (type === "CHANNEL_DELETE" || type === "THREAD_DELETE") return textChannels.delete(id);
-  const name = /^(CHANNEL|THREAD)_(CREATE|UPDATE)$/.test(type) && typeof payload.name === "string" ? `#${payload.name}` : undefined;
-  if (name || !textChannels.has(id)) textChannels.set(id, name);
-}
-
-/** Some events name people by their id alone. */
-function learnPeople({ payload }) {
-  const members = payload?.channels?.flatMap?.(({ members }) => members ?? []) ?? [];
-  for (const { userId, username } of [payload ?? {}, ...members]) {
-    if (!userId || !username) continue;
-    if (personNames.size >= MAX_NAMES) personNames.clear();
-    personNames.set(userId, username);
-  }
-}
-
-function channelName(id) {
-  const voice = stream?.voice.getSnapshot().find((channel) => channel.channelId === id);
-  return voice?.name ?? textChannels.get(id) ?? `channel …${id.slice(-4)}`;
-}
-
-function writableChannels() {
-  const voice = stream.voice.getSnapshot().map(({ channelId }) => channelId);
-  return [...new Set([...textChannels.keys(), ...voice])].map((id) => [id, channelName(id)]);
-}
-
-// A few words now and then for those who listen to the page.
-
-function note({ event, payload }) {
-  const where = payload?.channelId ? channelName(payload.channelId) : "";
-  const name = payload?.username ?? "someone";
-  if (event === "voice.joined") announcements.push(`${name} joined ${where}`);
-  if (event === "voice.moved") announcements.push(`${name} moved to ${where}`);
-  if (event === "resync") announcements.push("some events were missed; the voice channels are up to date again");
-}
-
-function announce() {
-  if (!announcements.length) return;
-  const more = announcements.length - 3;
-  setText(byId("announcer"), announcements.slice(0, 3).join(", ") + (more > 0 ? `, and ${more} more` : ""));
-  announcements = [];
-}
-
-// One event in full.
-
-function prepareDetail() {
-  const dialog = byId("detail");
-  byId("detail-close").addEventListener("click", () => dialog.close());
-  byId("detail-indent").addEventListener("change", drawDetail);
-  byId("detail-copy").addEventListener("click", async () => {
-    const done = await navigator.clipboard?.writeText(dialog.raw).then(() => true, () => false);
-    setText(byId("detail-copy"), done ? "Copied" : "Could not copy");
-  });
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-}
-
-function showDetail(event, at) {
-  const dialog = byId("detail");
-  dialog.raw = event.raw;
-  setText(byId("detail-title"), event.event);
-  const delay = Number.isFinite(event.ts) ? `${Math.max(0, at - event.ts)} ms after the gateway had it` : "";
-  setText(byId("detail-about"), [`id ${event.id || "none"}`, `${event.raw.length.toLocaleString()} characters`, delay].filter(Boolean).join(" · "));
-  setText(byId("detail-copy"), "Copy as sent");
-  drawDetail();
-  dialog.showModal();
-}
-
-function drawDetail() {
-  const { raw } = byId("detail");
-  const shown = raw.length > SHOWN_CHARACTERS ? `${raw.slice(0, SHOWN_CHARACTERS)}\n… ${(raw.length - SHOWN_CHARACTERS).toLocaleString()} more characters` : raw;
-  setText(byId("detail-text"), byId("detail-indent").checked && raw.length <= SHOWN_CHARACTERS ? indentJson(raw) : shown);
 }

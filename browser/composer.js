@@ -1,9 +1,11 @@
-/** The box that sends a message. Whether someone may write in a channel is for the server to say. */
+/** The box that sends a message. It offers the channels in which the viewer may write; the server decides. */
 
 import { byId, fillSelect, setText } from "./dom.js";
 
 export class Composer {
   #send;
+  #busy = false;
+  #unanswered; // what may have been sent, under its request id
 
   /** `send` is the stream's. */
   constructor(send) {
@@ -16,25 +18,30 @@ export class Composer {
 
   /** Offers the channels, as pairs of id and name. */
   offer(channels) {
-    fillSelect(byId("composer-channel"), channels.length ? channels : [["", "No channel yet"]]);
+    fillSelect(byId("composer-channel"), channels.length ? channels : [["", "nowhere to write"]]);
   }
 
   async #submit() {
-    const [text, button] = [byId("composer-text"), byId("composer-send")];
+    const text = byId("composer-text");
     const content = text.value.trim();
     const channelId = byId("composer-channel").value;
-    if (!content || !channelId || button.disabled) return;
-    button.disabled = true;
+    if (!content || this.#busy) return text.focus();
+    if (!channelId) return this.#say("There is no channel in which you may write.", "bad");
+    this.#busy = true;
     this.#say("Sending…", "");
+    const key = channelId + content;
+    const requestId = this.#unanswered?.key === key ? this.#unanswered.requestId : crypto.getRandomValues(new Uint32Array(4)).join("-");
+    this.#unanswered = undefined;
     try {
-      await this.#send("send_message", { channelId, content });
+      await this.#send("send_message", { channelId, content }, { requestId });
       if (text.value.trim() === content) text.value = "";
       this.#say("Sent.", "good");
     } catch (error) {
+      if (!error.status || error.status === 504) this.#unanswered = { key, requestId };
       this.#say(wordsFor(error), "bad");
-    } finally {
-      button.disabled = false;
     }
+    this.#busy = false;
+    text.focus();
   }
 
   #say(words, level) {
@@ -44,11 +51,12 @@ export class Composer {
   }
 }
 
-function wordsFor({ status, code, message, retryAfterMs }) {
-  if (code === "MISSING_PERMISSIONS" || status === 403) return "You may not write in this channel.";
+function wordsFor({ status, message, retryAfterMs, discord }) {
+  if (status === 403) return "You may not write in this channel.";
+  if (discord?.code === 50013) return "Not sent: the bot may not write in this channel.";
   if (status === 401) return "Your session has ended. Sign in again.";
   if (status === 429) return `Too many messages. Try again in ${Math.ceil((retryAfterMs ?? 1000) / 1000)} s.`;
   if (status === 503) return "Not sent: the connection to Discord is down.";
-  if (status === 504) return "No answer yet. It may still be sent, so look before you repeat it.";
-  return status ? `Not sent: ${message}` : "Not sent: the server does not answer.";
+  if (status === 504) return "No answer yet. Send it again: it arrives only once.";
+  return status ? `Not sent: ${message}` : "Not sent: the server does not answer. Send it again: it arrives only once.";
 }

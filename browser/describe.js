@@ -9,39 +9,55 @@ export function channelOf({ event, payload }) {
   return typeof id === "string" ? id : undefined;
 }
 
-/** One line for the list of live events; `personName` knows people whom the event names by id alone. */
-export function summaryOf({ event, payload }, personName = () => undefined) {
+/** One line for the list of live events; `names` knows what events name by an id alone. */
+export function summaryOf({ event, payload }, names) {
   const describe = SENTENCES[event];
-  const text = describe ? describe(payload ?? {}, personName) : fallback(payload);
+  const text = describe ? describe(payload ?? {}, names) : fallback(payload);
   return String(text ?? "").slice(0, SUMMARY_LENGTH);
 }
 
-const SENTENCES = {
-  "voice.joined": (p) => `${isolate(p.username ?? "someone")} joined`,
-  "voice.left": (p, personName) => `${isolate(personName(p.userId) ?? "someone")} left`,
-  "voice.moved": (p) => `${isolate(p.username ?? "someone")} moved here`,
-  "voice.snapshot": (p) => `${p.channels?.length ?? 0} channels`,
-  "room.created": (p) => `${p.name ?? p.channelId} was created`,
-  "room.deleted": (p) => `${p.name ?? p.channelId} was deleted`,
-  VOICE_STATE_UPDATE: (p) => `${who(p)}: ${voiceWords(p)}`,
-  MESSAGE_CREATE: (p) => `${who(p)}: ${isolate(p.content || attachments(p))}`,
-  MESSAGE_UPDATE: (p) => `${who(p)} edited: ${isolate(p.content ?? "")}`,
-  MESSAGE_DELETE: () => "a message was deleted",
-  MESSAGE_REACTION_ADD: (p) => `${who(p)} reacted ${p.emoji?.name ?? ""}`,
-  MESSAGE_REACTION_REMOVE: (p, personName) => `${isolate(personName(p.user_id) ?? "someone")} took back ${p.emoji?.name ?? ""}`,
-  TYPING_START: (p) => `${who(p)} is typing`,
-  GUILD_MEMBER_ADD: (p) => `${who(p)} joined the server`,
-  GUILD_MEMBER_REMOVE: (p) => `${who(p)} left the server`,
-};
-
-function who(p) {
-  const user = p.author ?? p.member?.user ?? p.user ?? {};
-  return isolate(user.global_name ?? user.username ?? p.user_id ?? "someone");
+/** What to call someone, also when no name is known. */
+export function nameOf({ displayName, username, userId }) {
+  return displayName || username || `someone (…${String(userId).slice(-4)})`;
 }
 
 /** A name written from right to left does not turn the rest of the line. https://www.w3.org/International/questions/qa-bidi-unicode-controls */
-function isolate(name) {
+export function isolate(name) {
   return `\u2068${name}\u2069`;
+}
+
+const SENTENCES = {
+  "voice.joined": (p) => `${isolate(nameOf(p))} joined`,
+  "voice.left": (p, names) => `${isolate(names.personName(p.userId) ?? "someone")} left`,
+  "voice.moved": (p) => `${isolate(nameOf(p))} moved here`,
+  "voice.snapshot": (p) => (p.channels?.length === 1 ? "1 channel" : `${p.channels?.length ?? 0} channels`),
+  "room.created": (p) => `${isolate(p.name ?? p.channelId)} was created`,
+  "room.deleted": (p) => `${isolate(p.name ?? p.channelId)} was deleted`,
+  VOICE_STATE_UPDATE: (p, names) => `${who(p, names)}: ${voiceWords(p)}`,
+  MESSAGE_CREATE: (p, names) => `${who(p, names)}: ${isolate(p.content ? plain(p.content, names) : attachments(p))}`,
+  MESSAGE_UPDATE: (p, names) => `${who(p, names)} edited: ${isolate(plain(p.content ?? "", names))}`,
+  MESSAGE_DELETE: () => "a message was deleted",
+  MESSAGE_REACTION_ADD: (p, names) => `${who(p, names)} reacted ${p.emoji?.name ?? ""}`,
+  MESSAGE_REACTION_REMOVE: (p, names) => `${who(p, names)} took back ${p.emoji?.name ?? ""}`,
+  TYPING_START: (p, names) => `${who(p, names)} is typing`,
+  GUILD_MEMBER_ADD: (p, names) => `${who(p, names)} joined the server`,
+  GUILD_MEMBER_UPDATE: (p, names) => `${who(p, names)} changed`,
+  GUILD_MEMBER_REMOVE: (p, names) => `${who(p, names)} left the server`,
+};
+
+function who(p, names) {
+  const user = p.author ?? p.member?.user ?? p.user ?? {};
+  const nick = p.member?.nick ?? p.nick;
+  return isolate(nick ?? user.global_name ?? user.username ?? names.personName(p.user_id) ?? "someone");
+}
+
+/** A message's text with names in the place of ids. https://discord.com/developers/docs/reference#message-formatting */
+function plain(content, names) {
+  return String(content).replace(/<(@!?|#|@&|a?:\w+:)(\d+)>/g, (_, kind, id) => {
+    if (kind === "#") return names.channelName(id);
+    if (kind === "@&") return `@${names.roleName(id) ?? "role"}`;
+    return kind.startsWith("@") ? `@${names.personName(id) ?? "someone"}` : kind.replace(/^a/, "");
+  });
 }
 
 function voiceWords(p) {

@@ -1,7 +1,7 @@
 /** Small helpers to build elements. Everything that came from Discord enters as text, never as markup. */
 
 const SVG = "http://www.w3.org/2000/svg";
-const AVATAR_COLOURS = 6;
+const COLOURS = 6n;
 const DISCORD_IMAGES = "https://cdn.discordapp.com";
 let images = DISCORD_IMAGES;
 
@@ -20,33 +20,41 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
-/** One of the page's symbols, with a name for those who do not see it. */
+/** One of the page's symbols, with a name for those who do not see it; without one it only decorates. */
 export function icon(name, label) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", `icon ${name}`);
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", label);
-  const title = document.createElementNS(SVG, "title");
-  title.textContent = label;
   const use = document.createElementNS(SVG, "use");
   use.setAttribute("href", `#i-${name}`);
-  svg.append(title, use);
+  if (label) {
+    const title = document.createElementNS(SVG, "title");
+    title.textContent = label;
+    svg.setAttribute("role", "img");
+    svg.append(title);
+  } else svg.setAttribute("aria-hidden", "true");
+  svg.append(use);
   return svg;
 }
 
 /** A picture of someone: theirs, or their initial on a colour of their own. */
-export function avatar({ userId, username, avatar: address }) {
-  const initial = el("span", { className: `avatar colour-${Number(BigInt(digits(userId)) % BigInt(AVATAR_COLOURS))}` }, initialOf(username));
+export function avatar({ userId, displayName, username, avatar: address }) {
+  const initial = el("span", { className: `avatar ${colourOf(userId)}` }, initialOf(displayName ?? username));
   initial.setAttribute("aria-hidden", "true");
   if (!address || !/^https?:/.test(address)) return initial;
-  const image = el("img", { className: "avatar", src: address.replace(DISCORD_IMAGES, images), alt: "", width: 28, height: 28, loading: "lazy", referrerPolicy: "no-referrer" });
+  const image = el("img", { className: "avatar", src: address.replace(DISCORD_IMAGES, images), alt: "", width: 32, height: 32, loading: "lazy", referrerPolicy: "no-referrer" });
   image.addEventListener("error", () => image.replaceWith(initial), { once: true });
   return image;
 }
 
-/** What to call someone whose name is not known. */
-export function nameOf({ username, userId }) {
-  return username || `someone (…${String(userId).slice(-4)})`;
+/** The class of a colour that goes with an id. */
+export function colourOf(id) {
+  return `colour-${/^\d+$/.test(id) ? BigInt(id) % COLOURS : 0}`;
+}
+
+/** The first letter of a name, whatever its script makes a letter. */
+export function initialOf(name) {
+  const [first] = new Intl.Segmenter().segment((name ?? "").trim() || "?");
+  return first.segment.toUpperCase();
 }
 
 /** Sets the text only when it differs, so that nothing is laid out again for nothing. */
@@ -62,13 +70,4 @@ export function fillSelect(select, options) {
   select.dataset.options = key;
   select.replaceChildren(...options.map(([value, label]) => el("option", { value }, label)));
   if (options.some(([value]) => value === chosen)) select.value = chosen;
-}
-
-function initialOf(name) {
-  const [first = "?"] = new Intl.Segmenter().segment((name ?? "?").trim() || "?");
-  return first.segment.toUpperCase();
-}
-
-function digits(id) {
-  return /^\d+$/.test(id) ? id : "0";
 }

@@ -3,17 +3,21 @@
  * however many events come. It stands still while someone reads it: paused, scrolled away, or with a row in focus.
  */
 
-import { byId, el, fillSelect, setText } from "./dom.js";
 import { channelOf, summaryOf } from "./describe.js";
+import { byId, el, fillSelect, icon, setText } from "./dom.js";
 
 const KEPT = 3000;
 const REDRAW_MS = 150;
 const SPARE_ROWS = 6;
 const RATE_WINDOW_S = 3;
+/** Types of events that are chosen together. */
+const KINDS = [
+  ["voice", "Voice", /^(voice\.|room\.|VOICE_)/],
+  ["message", "Messages", /^(MESSAGE_|TYPING_)/],
+];
 
 export class Feed {
   #names;
-  #people;
   #open;
   #all = []; // oldest first
   #matching = [];
@@ -23,16 +27,16 @@ export class Feed {
   #active = null;
   #paused = false;
   #types = new Set();
-  #channels = new Set();
+  #channels = new Set(); // those that events have come from
   #counts = [];
   #timer;
   #viewport = byId("feed");
   #list = byId("feed-rows");
+  #rowHeight = 0;
 
-  /** `names` gives a channel's name, `people` someone's; `open` shows an event in full. */
-  constructor(names, people, open) {
+  /** `names` knows channels and people; `open` shows an event in full. */
+  constructor(names, open) {
     this.#names = names;
-    this.#people = people;
     this.#open = open;
     this.#view = this.#matching;
     this.#viewport.addEventListener("scroll", () => this.#settle(), { passive: true });
@@ -48,7 +52,8 @@ export class Feed {
   }
 
   add(event) {
-    const entry = { ...descriptors(event, this.#people), at: Date.now(), source: event };
+    const type = event.event;
+    const entry = { type, kind: kindOf(type), channelId: channelOf(event), summary: summaryOf(event, this.#names), at: Date.now(), source: event };
     this.#all.push(entry);
     if (this.#all.length > 2 * KEPT) this.#all.splice(0, KEPT);
     this.#counts[this.#counts.length - 1]++;
@@ -64,16 +69,15 @@ export class Feed {
   /** Names and types became known. */
   refreshFilters() {
     const types = [...this.#types].sort().map((type) => [type, type]);
-    const channels = [...this.#channels].map((id) => [id, this.#names(id)]).sort((a, b) => a[1].localeCompare(b[1]));
-    fillSelect(byId("filter-type"), [["", "All types"], ["voice.", "Voice"], ["MESSAGE_", "Messages"], ...types]);
-    fillSelect(byId("filter-channel"), [["", "All channels"], ...channels]);
+    const known = this.#names.all();
+    const others = [...this.#channels].filter((id) => known.every(([other]) => other !== id)).map((id) => [id, this.#names.channelName(id)]);
+    fillSelect(byId("filter-type"), [["", "All types"], ...KINDS.map(([kind, label]) => [kind, label]), ...types]);
+    fillSelect(byId("filter-channel"), [["", "All channels"], ...known, ...others]);
   }
 
-  #matches({ type, channelId }) {
-    const wanted = byId("filter-type").value;
-    const voice = wanted === "voice." && type === "VOICE_STATE_UPDATE";
-    const prefix = /[._]$/.test(wanted) && type.startsWith(wanted);
-    return (!wanted || type === wanted || prefix || voice) && (!byId("filter-channel").value || channelId === byId("filter-channel").value);
+  #matches({ type, kind, channelId }) {
+    const [wanted, channel] = [byId("filter-type").value, byId("filter-channel").value];
+    return (!wanted || type === wanted || kind === wanted) && (!channel || channelId === channel);
   }
 
   #refilter() {
@@ -90,7 +94,7 @@ export class Feed {
 
   /** Decides whether to stand still, after a scroll, a key or a change of focus. */
   #settle() {
-    const reading = this.#paused || this.#viewport.scrollTop > 4 || this.#list.contains(document.activeElement);
+    const reading = this.#paused || this.#viewport.scrollTop > 4 || this.#list.contains(document.activeElement) || document.querySelector("dialog[open]");
     if (reading && !this.#isStill()) this.#view = [...this.#matching];
     else if (!reading && this.#isStill()) return this.#resume();
     this.#draw();
@@ -98,7 +102,7 @@ export class Feed {
 
   #pause(paused) {
     this.#paused = paused;
-    byId("pause").setAttribute("aria-pressed", String(paused));
+    byId("pause").classList.toggle("on", paused);
     setText(byId("pause"), paused ? "Resume" : "Pause");
     if (paused) this.#settle();
     else this.#resume();
@@ -135,12 +139,11 @@ export class Feed {
       this.#fill(row, index < first + visible ? index : null);
     });
     byId("feed-empty").hidden = total > 0;
+    setText(byId("feed-empty"), this.#all.length ? "Nothing of this kind yet." : "Nothing yet. Events show up here as they happen.");
     const newer = byId("newer");
     newer.hidden = !this.#missed;
     if (this.#missed) setText(newer, `${this.#missed.toLocaleString()} newer`);
   }
-
-  #rowHeight = 0;
 
   #measureRow() {
     const row = this.#newRow();
@@ -151,8 +154,8 @@ export class Feed {
   }
 
   #newRow() {
-    const row = { time: el("span", { className: "time" }), type: el("span", { className: "type" }), what: el("span", { className: "what" }) };
-    row.button = el("button", { className: "row", tabIndex: -1 }, row.time, row.type, row.what);
+    const row = { icon: icon("other"), what: el("span", { className: "what" }), time: el("span", { className: "time" }), type: el("span", { className: "type" }), where: el("span", { className: "where" }) };
+    row.button = el("button", { className: "row", tabIndex: -1 }, row.icon, row.what, row.time, el("span", { className: "about" }, row.type, row.where));
     row.element = el("li", {}, row.button);
     this.#list.append(row.element);
     return row;
@@ -170,10 +173,13 @@ export class Feed {
     if (row.total !== this.#view.length) row.element.setAttribute("aria-setsize", (row.total = this.#view.length));
     if (row.entry === entry) return;
     row.entry = entry;
-    setText(row.time, clock(entry.at));
+    setText(row.time, TIME.format(entry.at));
     setText(row.type, entry.type);
-    row.type.dataset.kind = entry.kind;
-    setText(row.what, entry.channelId ? `${this.#names(entry.channelId)} · ${entry.summary}` : entry.summary);
+    setText(row.what, entry.summary || "\u00a0");
+    setText(row.where, entry.channelId ? this.#names.channelName(entry.channelId) : "");
+    if (row.kind === entry.kind) return;
+    row.icon.lastChild.setAttribute("href", `#i-${entry.kind}`);
+    row.button.dataset.kind = row.kind = entry.kind;
   }
 
   #key(event) {
@@ -208,14 +214,8 @@ export class Feed {
   }
 }
 
-function descriptors(event, people) {
-  const type = event.event;
-  const kind = /^(voice|room|VOICE)/.test(type) ? "voice" : /MESSAGE|TYPING/.test(type) ? "message" : "other";
-  return { type, kind, channelId: channelOf(event), summary: summaryOf(event, people) };
+function kindOf(type) {
+  return KINDS.find(([, , pattern]) => pattern.test(type))?.[0] ?? "other";
 }
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-
-function clock(at) {
-  return TIME.format(at);
-}

@@ -1,40 +1,62 @@
 /** The voice channels as cards, with the people in them. Redrawn a few times a second; moves are animated. */
 
-import { avatar, byId, el, icon, nameOf, setText } from "./dom.js";
+import { nameOf } from "./describe.js";
+import { avatar, byId, el, icon, setText } from "./dom.js";
 
 const REDRAW_MS = 150;
 /** More at once is a crowd; animating each would only flicker. */
 const MAX_ANIMATED = 6;
 const MAX_SHOWN = 60;
-const MOVE = { duration: 260, easing: "cubic-bezier(.2,.7,.2,1)" };
+const MOVE = { duration: 320, easing: "cubic-bezier(.2,.7,.2,1)" };
 
 export class Rooms {
   #roster;
+  #places;
+  #viewer;
   #cards = new Map(); // channel id → card
+  #headings = new Map(); // text → element
   #people = new Map(); // "guild/user" → { element, member, channelId }
   #timer;
+  #known = false; // whether the roster has been told of anything
   #still = matchMedia("(prefers-reduced-motion: reduce)");
 
-  constructor(roster) {
+  /** `places` orders and names channels; `viewer` is the id of who is signed in. */
+  constructor(roster, places, viewer) {
     this.#roster = roster;
-    roster.subscribe(() => (this.#timer ??= setTimeout(() => requestAnimationFrame(() => this.#draw()), REDRAW_MS)));
-    this.#draw();
+    this.#places = places;
+    this.#viewer = viewer;
+    roster.subscribe(() => {
+      this.#known = true;
+      this.#later();
+    });
+  }
+
+  /** Channels have other names or another order. */
+  refresh() {
+    if (this.#known) this.#later();
+  }
+
+  #later() {
+    this.#timer ??= setTimeout(() => requestAnimationFrame(() => this.#draw()), REDRAW_MS);
   }
 
   #draw() {
     this.#timer = undefined;
-    const channels = this.#roster.getSnapshot();
-    const seats = new Map(channels.flatMap((channel) => channel.members.map((member) => [keyOf(channel, member), channel.channelId])));
+    const channels = this.#roster.getSnapshot().map((channel) => ({ channel, ...this.#places.place(channel.channelId) }));
+    channels.sort((one, other) => (one.rank === other.rank ? 0 : one.rank - other.rank));
+    const seats = new Map(channels.flatMap(({ channel }) => channel.members.map((member) => [keyOf(channel, member), channel.channelId])));
     const movers = this.#movers(seats);
     const before = movers.map((person) => person.element.getBoundingClientRect());
+    const newcomers = this.#newcomers(seats);
 
     this.#dropCards(channels);
-    for (const channel of channels) this.#drawCard(channel);
+    for (const { channel, name } of channels) this.#drawCard(channel, name ?? channel.name);
     this.#dropPeople(seats);
     this.#arrange(channels);
     this.#count(channels);
 
     movers.forEach((person, at) => slide(person.element, before[at], person.element.getBoundingClientRect()));
+    for (const key of newcomers) appear(this.#people.get(key)?.element);
   }
 
   #movers(seats) {
@@ -43,13 +65,20 @@ export class Rooms {
     return moved.length > MAX_ANIMATED ? [] : moved.map(([, person]) => person);
   }
 
-  #drawCard(channel) {
+  /** Who has just come; at the first drawing nobody has. */
+  #newcomers(seats) {
+    if (this.#still.matches || document.hidden || !this.#people.size) return [];
+    const keys = [...seats.keys()].filter((key) => !this.#people.has(key));
+    return keys.length > MAX_ANIMATED ? [] : keys;
+  }
+
+  #drawCard(channel, name) {
     let card = this.#cards.get(channel.channelId);
     if (!card) this.#cards.set(channel.channelId, (card = newCard(() => this.#showAll(channel.channelId))));
+    setText(card.name, name ?? "Unnamed channel");
     if (card.channel === channel) return;
     card.channel = channel;
-    const { name, members, userLimit } = channel;
-    setText(card.name, name ?? "Unnamed channel");
+    const { members, userLimit } = channel;
     setText(card.count, userLimit ? `${members.length} / ${userLimit}` : String(members.length));
     card.count.setAttribute("aria-label", `${members.length} here${userLimit ? `, room for ${userLimit}` : ""}`);
     card.element.classList.toggle("is-empty", members.length === 0);
@@ -67,10 +96,10 @@ export class Rooms {
     this.#people.set(key, person);
     person.channelId = channel.channelId;
     if (person.member === member) return person.element;
-    const { avatar: address, username } = person.member ?? {};
-    if (!person.member || address !== member.avatar || username !== member.username) {
+    if (!person.member || person.member.avatar !== member.avatar || nameOf(person.member) !== nameOf(member)) {
       person.marks = el("span", { className: "marks" });
-      person.element.replaceChildren(avatar(member), el("span", { className: "name", dir: "auto" }, nameOf(member)), person.marks);
+      const you = member.userId === this.#viewer ? [el("span", { className: "you" }, "you")] : [];
+      person.element.replaceChildren(avatar(member), el("bdi", { className: "name", title: nameOf(member) }, nameOf(member)), ...you, person.marks);
     }
     person.member = member;
     person.marks.replaceChildren(...marksOf(member));
@@ -85,7 +114,7 @@ export class Rooms {
   }
 
   #dropCards(channels) {
-    const ids = new Set(channels.map(({ channelId }) => channelId));
+    const ids = new Set(channels.map(({ channel }) => channel.channelId));
     for (const [id, card] of this.#cards) {
       if (ids.has(id)) continue;
       card.element.remove();
@@ -101,32 +130,35 @@ export class Rooms {
     }
   }
 
+  /** Cards in Discord's order, under their headings. A lone heading says nothing and is not shown. */
   #arrange(channels) {
+    const headings = [...new Set(channels.map(({ heading }) => heading))];
+    for (const [text, element] of this.#headings) if (!headings.includes(text)) element.remove();
+    this.#headings = new Map(headings.map((text) => [text, this.#headings.get(text) ?? el("h3", { className: "heading", dir: "auto" }, text || "Other channels")]));
+    for (const element of this.#headings.values()) element.classList.toggle("visually-hidden", headings.length < 2);
+    const order = headings.flatMap((text) => [this.#headings.get(text), ...channels.filter(({ heading }) => heading === text).map(({ channel }) => this.#cards.get(channel.channelId).element)]);
     const grid = byId("cards");
-    channels.forEach(({ channelId }, at) => {
-      const { element } = this.#cards.get(channelId);
-      if (grid.children[at] !== element) grid.insertBefore(element, grid.children[at] ?? null);
-    });
+    order.forEach((element, at) => grid.children[at] === element || grid.insertBefore(element, grid.children[at] ?? null));
   }
 
   #count(channels) {
-    const people = channels.reduce((sum, { members }) => sum + members.length, 0);
-    setText(byId("rooms-count"), channels.length ? `${people} ${people === 1 ? "person" : "people"} in ${channels.length} ${channels.length === 1 ? "channel" : "channels"}` : "");
+    const people = channels.reduce((sum, { channel }) => sum + channel.members.length, 0);
+    const many = (count, one, more) => (count === 1 ? `1 ${one}` : `${count || "no"} ${more}`);
+    setText(byId("rooms-count"), channels.length ? `${many(people, "person", "people")} in ${many(channels.length, "channel", "channels")}` : "");
     byId("rooms-empty").hidden = channels.length > 0;
+    byId("rooms-loading").hidden = true;
   }
 }
 
 function newCard(showAll) {
   const card = {
-    name: el("h3", { dir: "auto" }),
+    name: el("h4", { dir: "auto" }),
     count: el("span", { className: "count" }),
     list: el("ul"),
     more: el("button", { className: "button more", hidden: true, onclick: showAll }),
   };
-  const symbol = icon("voice", "");
-  symbol.setAttribute("aria-hidden", "true");
   card.count.setAttribute("role", "img"); // so that its label is read in place of "2 / 5"
-  card.element = el("article", { className: "card" }, el("header", {}, symbol, card.name, card.count), card.list, card.more);
+  card.element = el("article", { className: "card" }, el("header", {}, icon("voice"), card.name, card.count), card.list, card.more);
   return card;
 }
 
@@ -145,7 +177,11 @@ function marksOf(member) {
 function slide(element, from, to) {
   const x = from.left - to.left;
   const y = from.top - to.top;
-  if (x || y) element.animate([{ transform: `translate(${x}px, ${y}px)` }, { transform: "none" }], MOVE);
+  if (x || y) element.animate([{ transform: `translate(${x}px, ${y}px)`, zIndex: 1 }, { transform: "none", zIndex: 1 }], MOVE);
+}
+
+function appear(element) {
+  element?.animate([{ opacity: 0, transform: "scale(.96)" }, { opacity: 1, transform: "none" }], MOVE);
 }
 
 function keyOf({ guildId }, { userId }) {

@@ -10,16 +10,28 @@ const corpus = readFileSync(new URL("../../tests/corpus/dispatch.jsonl", import.
   .split("\n")
   .map((line) => JSON.parse(line));
 
+const names = {
+  personName: (id) => ({ 5: "Ada" })[id],
+  roleName: (id) => ({ 6: "staff" })[id],
+  channelName: (id) => (id === "7" ? "#general" : `channel …${id}`),
+};
+
 test("every event of the corpus has a line, whatever is in it", () => {
   for (const { t, d } of corpus) {
-    assert.equal(typeof summaryOf({ event: t, payload: d }), "string", t);
+    assert.equal(typeof summaryOf({ event: t, payload: d }, names), "string", t);
     assert.ok(["string", "undefined"].includes(typeof channelOf({ event: t, payload: d })), t);
   }
 });
 
 test("an event without its usual fields has a line too", () => {
   for (const event of ["MESSAGE_CREATE", "VOICE_STATE_UPDATE", "voice.joined", "voice.snapshot", "MESSAGE_REACTION_ADD"])
-    for (const payload of [null, undefined, {}, [], "text", 7]) assert.equal(typeof summaryOf({ event, payload }), "string");
+    for (const payload of [null, undefined, {}, [], "text", 7]) assert.equal(typeof summaryOf({ event, payload }, names), "string");
+});
+
+test("a message names whom and what it mentions, and its markup stays text", () => {
+  const content = "<@5> and <@!8> of <@&6>, see <#7> <a:wave:99> <img onerror> <t:1:R>";
+  const line = summaryOf({ event: "MESSAGE_CREATE", payload: { content, author: { username: "linus" } } }, names);
+  assert.equal(line, "\u2068linus\u2069: \u2068@Ada and @someone of @staff, see #general :wave: <img onerror> <t:1:R>\u2069");
 });
 
 test("indenting changes white space only", () => {

@@ -23,11 +23,14 @@ macro_rules! files {
 }
 
 const FILES: &[File] = files![
+    "announcer.js",
     "app.js",
     "composer.js",
     "describe.js",
+    "detail.js",
     "dom.js",
     "feed.js",
+    "guilds.js",
     "guildstream.js",
     "hops.js",
     "index.html",

@@ -11,6 +11,7 @@ use std::{
 use actix_web::rt::time;
 use fantoccini::{
     Client, ClientBuilder, Locator,
+    key::Key,
     wd::{Capabilities, WindowHandle},
 };
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -115,6 +116,11 @@ impl Page {
 
     pub(crate) async fn type_in(&self, selector: &str, text: &str) {
         self.client.find(Locator::Css(selector)).await.unwrap().send_keys(text).await.unwrap();
+    }
+
+    /// Presses a key, such as `Key::Enter`, wherever the focus is.
+    pub(crate) async fn press(&self, key: Key) {
+        self.client.active_element().await.unwrap().send_keys(&String::from(char::from(key))).await.unwrap();
     }
 
     pub(crate) async fn tab(&self) -> WindowHandle {
