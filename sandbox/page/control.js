@@ -27,7 +27,7 @@ let state;
 let drawn = "";
 
 drawFaults();
-byId("person").addEventListener("change", drawPerson);
+byId("person").addEventListener("change", showSeat);
 byId("move").addEventListener("submit", submit(() => seat(byId("person").value, byId("seat").value || null)));
 byId("post").addEventListener("submit", submit(postMessage));
 byId("dispatch").addEventListener("submit", submit(dispatch));
@@ -75,7 +75,7 @@ function drawRooms(guild) {
 
 function newRoom({ id, name, private: hidden }, members) {
   const people = el("ul", {}, ...members.map(newPerson));
-  const room = el("article", { className: "room" }, el("header", {}, el("h3", { dir: "auto" }, name), el("span", { className: "quiet" }, `${hidden ? "private · " : ""}${members.length}`)), people);
+  const room = el("article", { className: id ? "room" : "room outside" }, el("header", {}, el("h3", { dir: "auto" }, name), el("span", { className: "quiet" }, `${hidden ? "private · " : ""}${members.length}`)), people);
   room.addEventListener("dragover", (event) => event.preventDefault());
   room.addEventListener("drop", (event) => {
     event.preventDefault();
@@ -99,9 +99,17 @@ function newPerson(member) {
 }
 
 function drawChoices(guild) {
+  const isFirst = !byId("person").value;
   fill(byId("person"), (guild?.members ?? []).filter(({ bot }) => !bot).map((member) => [member.userId, nameOf(member)]));
   fill(byId("seat"), [["", "no voice channel"], ...channelsOf(guild, [VOICE, STAGE]).map(({ id, name }) => [id, name])]);
   fill(byId("channel"), channelsOf(guild, WRITABLE).map(({ id, name, type }) => [id, type === VOICE || type === STAGE ? name : `#${name}`]));
+  if (isFirst) showSeat();
+  else drawPerson();
+}
+
+/** Begins with where the person sits; later what was chosen stays. */
+function showSeat() {
+  byId("seat").value = chosen()?.voiceChannelId ?? "";
   drawPerson();
 }
 
@@ -132,7 +140,7 @@ function drawFaults() {
         const input = el("input", typeof value === "boolean" ? { type: "checkbox", name } : { type: "number", name, value, step: "any", required: true });
         return el("label", {}, input, ` ${label}`);
       });
-      const form = el("form", { className: "fault" }, el("p", {}, what), el("button", {}, kind), ...inputs);
+      const form = el("form", { className: "fault" }, el("button", {}, kind), el("div", {}, el("p", {}, what), ...inputs));
       form.addEventListener("submit", submit(() => call("/sandbox/fault", { kind, ...valuesOf(form) })));
       return form;
     }),
@@ -192,8 +200,7 @@ function say(words) {
 
 function choose(userId) {
   byId("person").value = userId;
-  byId("seat").value = chosen()?.voiceChannelId ?? "";
-  drawPerson();
+  showSeat();
   byId("person").focus();
 }
 
