@@ -18,6 +18,7 @@ const announcer = new Announcer();
 let stream;
 let session;
 let askAgain;
+let isLost = false;
 
 start();
 document.body.addEventListener("click", act);
@@ -75,13 +76,13 @@ function open() {
 }
 
 function onStatus(status, guilds) {
-  const wasLost = !byId("stale").hidden;
-  byId("stale").hidden = status.state !== "retrying";
+  const wasLost = isLost;
+  isLost = status.state === "retrying";
   hops.showStream(status);
   if (status.state === "signed-out") return signedOut();
   if (status.httpStatus === 403) return notAMember();
   show("ready");
-  if (status.state === "retrying" && !wasLost) announcer.say("The connection is interrupted.");
+  if (isLost && !wasLost) announcer.say("The connection is interrupted.");
   if (status.state !== "live" || !wasLost) return;
   announcer.say("Connected again.");
   guilds.load();

@@ -11,7 +11,7 @@ const VOICE_TYPES = [2, 13];
 /** Changes come in bursts, such as a category with its channels. */
 const SETTLE_MS = 500;
 const ASK_AGAIN_MS = 4_000;
-/** People and threads that events have named; with more, the list begins anew. */
+/** People and channels that events have named; with more, the list begins anew. */
 const MAX_NAMES = 10_000;
 const CHANGES = /^(CHANNEL_(CREATE|UPDATE|DELETE)|GUILD_UPDATE|GUILD_ROLE_(CREATE|UPDATE|DELETE))$/;
 
@@ -22,7 +22,7 @@ export class Guilds {
   #guilds = [];
   #channels = new Map(); // id → channel, with the rank it has in Discord's list
   #roles = new Map();
-  #threads = new Map();
+  #others = new Map(); // names of threads and of channels that came or went
   #people = new Map();
   #timer;
   #asked = 0;
@@ -50,14 +50,13 @@ export class Guilds {
     const isOwn = event === "GUILD_MEMBER_UPDATE" && payload.user?.id === this.#viewer;
     // A snapshot comes first, after a gap, and when the viewer can view other channels than before.
     if (isOwn || event === "voice.snapshot" || CHANGES.test(event)) this.#later(SETTLE_MS);
-    if (/^THREAD_(CREATE|UPDATE)$/.test(event)) remember(this.#threads, payload.id, payload.name);
+    if (/^(CHANNEL|THREAD)_(CREATE|UPDATE|DELETE)$/.test(event)) remember(this.#others, payload.id, labelOf(payload));
     if (event === "voice.snapshot") for (const { members } of payload.channels) for (const member of members) this.#meet(member);
     else this.#meet(payload);
   }
 
   channelName(id) {
-    const { name, type } = this.#channels.get(id) ?? { name: this.#threads.get(id) };
-    return name ? (VOICE_TYPES.includes(type) ? name : `#${name}`) : `channel …${id.slice(-4)}`;
+    return labelOf(this.#channels.get(id) ?? {}) ?? this.#others.get(id) ?? `channel …${id.slice(-4)}`;
   }
 
   /** Undefined for someone whom no event has named yet. */
@@ -127,6 +126,10 @@ export class Guilds {
     if (userId) remember(this.#people, userId, displayName ?? username);
     if (raw) remember(this.#people, raw.id, member?.nick ?? raw.global_name ?? raw.username);
   }
+}
+
+function labelOf({ name, type }) {
+  return name ? `${VOICE_TYPES.includes(type) ? "" : "#"}${name}` : undefined;
 }
 
 function remember(names, id, name) {

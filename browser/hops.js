@@ -92,7 +92,8 @@ export class Hops {
     show(this.#discord, discordWords(discord));
     show(this.#gateway, this.#gatewayWords(connected, discord));
     show(this.#link, this.#linkWords(link));
-    show(this.#here, this.#streamWords(this.#stream));
+    show(this.#here, this.#streamWords(this.#stream, connected));
+    byId("stale").hidden = this.#stream?.state !== "retrying" && connected !== false;
     this.#link.action.hidden = !(this.mayManage && ["exhausted", "disconnected"].includes(link?.state));
   }
 
@@ -112,12 +113,12 @@ export class Hops {
     return [level, words, attempts(attempt, maxAttempts, this.#askedAt + (nextAttemptInMs ?? NaN))];
   }
 
-  #streamWords(status) {
+  #streamWords(status, connected) {
     if (!status) return ["unknown", "not connected"];
     const { state, attempt, retryAt, shared, leading } = status;
     if (state !== "live") return [...STREAM[state], attempts(attempt, 0, retryAt)];
     const delay = median(this.#delays);
-    const behind = delay !== undefined && `${milliseconds(delay)} behind Discord`;
+    const behind = connected && delay !== undefined && `${milliseconds(delay)} behind`;
     return [...STREAM.live, behind, shared && (leading ? "shared by this tab" : "from another tab")];
   }
 }
@@ -132,7 +133,7 @@ function discordWords(discord) {
 function attempts(attempt, most, next) {
   if (!attempt) return "";
   const left = Math.ceil((next - Date.now()) / 1000);
-  return `attempt ${attempt}${most ? ` of ${most}` : ""}${left > 0 ? `, next in ${left} s` : ""}`;
+  return `attempt ${attempt}${most ? ` of ${most}` : ""}${left > 0 ? `, next in ${left}\u00a0s` : ""}`;
 }
 
 /** Whole seconds; a busy link says only that it is. */

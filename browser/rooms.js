@@ -4,8 +4,9 @@ import { nameOf } from "./describe.js";
 import { avatar, byId, el, icon, setText } from "./dom.js";
 
 const REDRAW_MS = 150;
-/** More at once is a crowd; animating each would only flicker. */
+/** More who come or move within a second are a crowd; animating each would only flicker. */
 const MAX_ANIMATED = 6;
+const CROWD_MS = 1000;
 const MAX_SHOWN = 60;
 const MOVE = { duration: 320, easing: "cubic-bezier(.2,.7,.2,1)" };
 
@@ -16,6 +17,7 @@ export class Rooms {
   #cards = new Map(); // channel id → card
   #headings = new Map(); // text → element
   #people = new Map(); // "guild/user" → { element, member, channelId }
+  #changes = []; // when people came or moved, of the last second
   #timer;
   #known = false; // whether the roster has been told of anything
   #still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -46,8 +48,9 @@ export class Rooms {
     channels.sort((one, other) => (one.rank === other.rank ? 0 : one.rank - other.rank));
     const seats = new Map(channels.flatMap(({ channel }) => channel.members.map((member) => [keyOf(channel, member), channel.channelId])));
     const movers = this.#movers(seats);
-    const before = movers.map((person) => person.element.getBoundingClientRect());
     const newcomers = this.#newcomers(seats);
+    const isAnimated = this.#isCalm(movers.length + newcomers.length);
+    const before = isAnimated ? movers.map((person) => person.element.getBoundingClientRect()) : [];
 
     this.#dropCards(channels);
     for (const { channel, name } of channels) this.#drawCard(channel, name ?? channel.name);
@@ -55,21 +58,26 @@ export class Rooms {
     this.#arrange(channels);
     this.#count(channels);
 
+    if (!isAnimated) return;
     movers.forEach((person, at) => slide(person.element, before[at], person.element.getBoundingClientRect()));
     for (const key of newcomers) appear(this.#people.get(key)?.element);
   }
 
   #movers(seats) {
-    if (this.#still.matches || document.hidden) return [];
     const moved = [...this.#people].filter(([key, person]) => person.element.isConnected && seats.has(key) && seats.get(key) !== person.channelId);
-    return moved.length > MAX_ANIMATED ? [] : moved.map(([, person]) => person);
+    return moved.map(([, person]) => person);
   }
 
   /** Who has just come; at the first drawing nobody has. */
   #newcomers(seats) {
-    if (this.#still.matches || document.hidden || !this.#people.size) return [];
-    const keys = [...seats.keys()].filter((key) => !this.#people.has(key));
-    return keys.length > MAX_ANIMATED ? [] : keys;
+    return this.#people.size ? [...seats.keys()].filter((key) => !this.#people.has(key)) : [];
+  }
+
+  #isCalm(changes) {
+    const now = Date.now();
+    const recent = this.#changes.filter((at) => now - at < CROWD_MS);
+    this.#changes = [...recent, ...Array(changes).fill(now)].slice(-MAX_ANIMATED - 1);
+    return this.#changes.length <= MAX_ANIMATED && !this.#still.matches && !document.hidden;
   }
 
   #drawCard(channel, name) {

@@ -78,11 +78,13 @@ async fn a_gateway_restart_is_shown_and_loses_nothing() {
     page.until("the link up", &format!("{} === 'connected'", hop(2))).await;
     stage.stop_gateway().await;
     page.until("the link down", &format!("{} === 'reconnecting'", hop(2))).await;
+    page.until("the notice that the rooms are of before", "!document.querySelector('#stale').hidden").await;
     page.picture("gateway-down").await;
     page.assert_accessible().await;
     stage.seat(GRACE, Some(WORKSHOP));
     stage.start_gateway().await;
     page.until("the link back", &format!("{} === 'connected'", hop(2))).await;
+    page.until("the notice gone", "document.querySelector('#stale').hidden").await;
     page.until("what happened meanwhile", &format!("{}.includes('Grace')", people_in("Workshop"))).await;
     stage.end(page).await;
 }
