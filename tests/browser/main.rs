@@ -9,7 +9,7 @@ mod stage;
 use chromium::Look;
 use fantoccini::key::Key;
 use serde_json::json;
-use stage::{ADA, GRACE, GUILD, LOUNGE, Stage, WORKSHOP};
+use stage::{ADA, GRACE, GUILD, LINUS, LOUNGE, STAFF, Stage, WORKSHOP};
 
 /// In the card of the channel with this name, everyone's name.
 fn people_in(channel: &str) -> String {
@@ -30,6 +30,7 @@ async fn one_signs_in_through_the_sandbox_and_sees_who_is_in_voice() {
     page.open(&stage.url()).await;
     page.until("the invitation to sign in", "document.body.dataset.view === 'signed-out'").await;
     page.picture("signed-out").await;
+    page.assert_accessible().await;
     page.click("#sign-in").await;
     page.until("the sandbox's page", "document.querySelector('a[href*=\"as=ada\"]')").await;
     page.picture("sandbox-sign-in").await;
@@ -202,6 +203,29 @@ async fn one_is_offered_the_channels_in_which_one_may_write() {
         assert_eq!(page.value(&format!("{offered}.includes('#staff')")).await, json!(staff), "{login}");
         stage.end(page).await;
     }
+}
+
+#[actix_web::test]
+async fn a_role_given_to_the_viewer_shows_its_channels_and_moves_nobody() {
+    let Some((stage, page)) = Stage::with_page(Look::Desktop).await else { return };
+    page.sign_in(&stage, "linus").await;
+    let shown = "[...document.querySelectorAll('.card h4')].some(name => name.textContent === 'Staff Room')";
+    let offered =
+        "[...document.querySelectorAll('#composer-channel option')].some(option => option.text === '#staff')";
+    let with_roles = |roles: &[&str]| {
+        json!({"t": "GUILD_MEMBER_UPDATE", "d": {"guild_id": GUILD, "user": {"id": LINUS, "username": "linus"}, "roles": roles}})
+            .to_string()
+    };
+    page.until("the channels' names", "document.querySelector('#composer-channel').value").await;
+    stage.dispatch(&with_roles(&[STAFF]));
+    page.until("the room and the channel", &format!("{shown} && {offered}")).await;
+    stage.dispatch(&with_roles(&[]));
+    page.until("both gone", &format!("!{shown} && !{offered}")).await;
+    let told =
+        "[...document.querySelectorAll('#feed-rows li:not([hidden]) .type')].map(type => type.textContent)";
+    let moves = format!("{told}.filter(type => /joined|left|moved/.test(type))");
+    assert_eq!(page.value(&moves).await, json!([]));
+    stage.end(page).await;
 }
 
 #[actix_web::test]

@@ -18,6 +18,8 @@ pub(crate) const LOUNGE: &str = "910000000000000201";
 pub(crate) const WORKSHOP: &str = "910000000000000202";
 pub(crate) const ADA: &str = "930000000000000001";
 pub(crate) const GRACE: &str = "930000000000000002";
+pub(crate) const LINUS: &str = "930000000000000003";
+pub(crate) const STAFF: &str = "940000000000000001";
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
