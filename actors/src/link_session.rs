@@ -33,6 +33,8 @@ use crate::{
 pub const PING_EVERY: Duration = Duration::from_secs(15);
 /// A peer that has sent nothing for this long, not even a pong, is gone.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(45);
+/// Links are few and carry much: the HTTP dispatcher may gather as much as it likes for one write.
+const PAUSE_AFTER: usize = usize::MAX;
 /// Frames that may wait in a session's mailbox.
 const MAILBOX: usize = 1024;
 
@@ -94,7 +96,7 @@ pub fn upgrade(
     let frames = WebsocketContext::with_codec(session, payload, Codec::new().max_size(MAX_FRAME));
     // Zero, which names no link, until the server has answered; it feeds a link as it registers it.
     let drained = move || server.do_send(LinkDrained(LinkId(id.load(Ordering::Acquire))));
-    Ok(response.streaming(Metered::new(frames, gauge, drained)))
+    Ok(response.streaming(Metered::new(frames, gauge, PAUSE_AFTER, drained)))
 }
 
 impl LinkSession {

@@ -43,6 +43,17 @@ impl Gauge {
         self.pending.fetch_add(bytes, Ordering::AcqRel);
     }
 
+    /// Whether fewer than `window` bytes are pending. When not, [`take`](Self::take) says when there are none.
+    fn has_room(&self, window: usize) -> bool {
+        if self.pending() < window {
+            return true;
+        }
+        // The wish must be known before the second look, as the session first drains and then looks for a wish:
+        // weaker orders let both miss each other, and nobody would ever be told.
+        self.notify.swap(true, Ordering::SeqCst);
+        self.pending.load(Ordering::SeqCst) == 0 && self.notify.swap(false, Ordering::SeqCst)
+    }
+
     fn refused(&self, bytes: usize) {
         self.pending.fetch_sub(bytes, Ordering::AcqRel);
     }
@@ -53,7 +64,7 @@ impl Gauge {
         let before = self.pending.load(Ordering::Acquire);
         // A session may write bytes that were never offered (a closing line): never below zero.
         let taken = bytes.min(before);
-        self.pending.fetch_sub(taken, Ordering::AcqRel) == taken && self.notify.swap(false, Ordering::AcqRel)
+        self.pending.fetch_sub(taken, Ordering::SeqCst) == taken && self.notify.swap(false, Ordering::SeqCst)
     }
 }
 
@@ -120,12 +131,7 @@ where
     /// Whether a session that catches up may be given more now. When not, it is asked to say when it has drained.
     #[must_use]
     pub fn has_room(&self, window: usize) -> bool {
-        if self.gauge.pending() < window {
-            return true;
-        }
-        self.gauge.notify.store(true, Ordering::Release);
-        // It may have drained between the two looks; then nobody would ever be told.
-        self.gauge.pending() == 0 && self.gauge.notify.swap(false, Ordering::AcqRel)
+        self.gauge.has_room(window)
     }
 
     /// What the session's socket has taken.
@@ -142,16 +148,24 @@ where
 }
 
 /// A response body that moves the gauge with each chunk the HTTP dispatcher takes, and tells the hub when it drained.
+///
+/// The dispatcher copies chunks into a buffer until there are no more, and that buffer never shrinks again: ten thousand
+/// streams that read on from the ring at once would keep all they read. So the body makes a pause now and then, in
+/// which the dispatcher writes to its socket.
 pub struct Metered<S, F> {
     body: Pin<Box<S>>,
     gauge: Arc<Gauge>,
     drained: F,
+    /// Bytes taken since the last pause, and how many may be.
+    since_pause: usize,
+    pause_after: usize,
 }
 
 impl<S, F: Fn()> Metered<S, F> {
-    /// Wraps a session's body; `drained` is called when everything was taken and the hub asked to know.
-    pub fn new(body: S, gauge: Arc<Gauge>, drained: F) -> Self {
-        Self { body: Box::pin(body), gauge, drained }
+    /// Wraps a session's body, which pauses after `pause_after` bytes; `drained` is called when everything was taken
+    /// and the hub asked to know.
+    pub fn new(body: S, gauge: Arc<Gauge>, pause_after: usize, drained: F) -> Self {
+        Self { body: Box::pin(body), gauge, drained, since_pause: 0, pause_after }
     }
 }
 
@@ -163,11 +177,20 @@ where
     type Item = Result<Bytes, E>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.since_pause >= self.pause_after {
+            self.since_pause = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let item = self.body.as_mut().poll_next(cx);
-        if let Poll::Ready(Some(Ok(chunk))) = &item
-            && self.gauge.take(chunk.len())
-        {
-            (self.drained)();
+        match &item {
+            Poll::Ready(Some(Ok(chunk))) => {
+                self.since_pause += chunk.len();
+                if self.gauge.take(chunk.len()) {
+                    (self.drained)();
+                }
+            }
+            _ => self.since_pause = 0,
         }
         item
     }
@@ -175,6 +198,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::{hint, task::Waker, thread};
+
     use super::*;
     use actix::{Actor, Context as ActorContext, Handler};
 
@@ -212,6 +237,60 @@ mod tests {
         let accepted = (0..1000).take_while(|_| outbox.offer(Frame, 1).is_ok()).count();
         assert!(accepted < 1000);
         assert_eq!(gauge.pending(), accepted);
+    }
+
+    /// Hub and session are on different threads, and look at the same two numbers in opposite order.
+    #[test]
+    fn a_session_that_drains_while_the_hub_looks_is_always_noticed() {
+        const ROUNDS: usize = 200_000;
+        let wait = |counter: &AtomicUsize, round| {
+            for look in 0.. {
+                if counter.load(Ordering::Acquire) >= round {
+                    break;
+                }
+                // Close enough to meet, and fair where there is one core for both.
+                if look < 300 { hint::spin_loop() } else { thread::yield_now() }
+            }
+        };
+        let gauge = Gauge::default();
+        let (offered, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            let session = scope.spawn(|| {
+                let mut told = Vec::with_capacity(ROUNDS);
+                for round in 1..=ROUNDS {
+                    wait(&offered, round);
+                    told.push(gauge.take(1));
+                    taken.store(round, Ordering::Release);
+                }
+                told
+            });
+            let mut seen = Vec::with_capacity(ROUNDS);
+            for round in 1..=ROUNDS {
+                gauge.offered(1);
+                offered.store(round, Ordering::Release);
+                seen.push(gauge.has_room(1));
+                wait(&taken, round);
+            }
+            let told = session.join().unwrap();
+            let missed = seen.iter().zip(&told).filter(|(seen, told)| !**seen && !**told).count();
+            assert_eq!(missed, 0, "of {ROUNDS}");
+        });
+    }
+
+    #[actix::test]
+    async fn a_long_body_pauses_so_that_it_can_be_written() {
+        let chunks = futures_util::stream::iter((0..5).map(|_| Ok::<_, ()>(Bytes::from_static(b"1234"))));
+        let mut body = Metered::new(chunks, Arc::default(), 8, || {});
+        let mut taken = Vec::new();
+        let (mut cx, mut pauses) = (Context::from_waker(Waker::noop()), 0);
+        loop {
+            match Pin::new(&mut body).poll_next(&mut cx) {
+                Poll::Ready(Some(Ok(chunk))) => taken.extend_from_slice(&chunk),
+                Poll::Ready(_) => break,
+                Poll::Pending => pauses += 1,
+            }
+        }
+        assert_eq!((taken.len(), pauses), (20, 2));
     }
 
     #[actix::test]

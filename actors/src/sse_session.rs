@@ -25,6 +25,9 @@ use crate::{
     sse_frame,
 };
 
+/// The HTTP dispatcher's buffer begins with 8 KiB; a pause before that leaves room for a frame.
+const PAUSE_AFTER: usize = 4 * 1024;
+
 /// The actor.
 struct SseSession {
     broker: Addr<SseBroker>,
@@ -93,7 +96,7 @@ pub fn stream(open: OpenStream) -> impl Stream<Item = Result<Bytes, actix_web::E
     };
     // Zero, which names no stream, until the broker has answered; it feeds a stream as it registers it.
     let drained = move || open.broker.do_send(StreamDrained(StreamId(shared_id.load(Ordering::Acquire))));
-    Metered::new(HttpContext::create(session), gauge, drained)
+    Metered::new(HttpContext::create(session), gauge, PAUSE_AFTER, drained)
 }
 
 /// The whole body of a stream that is refused for now: EventSource gives up on any status but 200, so the refusal is

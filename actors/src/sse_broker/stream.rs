@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Bytes a stream may have pending while it reads on from the ring.
-const CATCH_UP_WINDOW: usize = 64 * 1024;
+const CATCH_UP_WINDOW: usize = 16 * 1024;
 /// How long a stream may wait for a position that this role has not heard of.
 const AHEAD_LIMIT: Duration = Duration::from_secs(5);
 
