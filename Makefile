@@ -20,8 +20,8 @@ lint: ## check format, lints and the house rules
 fmt: ## format the Rust code
 	cargo fmt --all
 
-bench: ## measure how long an event takes from Discord to a browser
-	cargo bench --locked --bench latency
+bench: ## measure the latency, the cost of an event, and ten thousand streams that come back
+	cargo bench --locked --bench latency --bench cost --bench stampede
 
 delivery: ## kill, stop and stall everything while events flow, and print what was lost: minutes
 	cargo test --locked --test delivery -- --exact the_long_table --ignored --nocapture
