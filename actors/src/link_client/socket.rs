@@ -1,6 +1,6 @@
 //! One connection to the gateway: how it is dialled, and the task that writes to it.
 
-use std::{cell::RefCell, pin::Pin, rc::Rc, time::Duration};
+use std::{cell::RefCell, pin::Pin, rc::Rc, task::Poll, time::Duration};
 
 use actix_web::http::StatusCode;
 use awc::{
@@ -62,14 +62,22 @@ pub(super) async fn dial(
     }
 }
 
-/// Two hands on one stream: the second goes on where the first was dropped.
+/// Two hands on one stream: the second goes on where the first was dropped. Behind a close frame nothing follows.
 pub(crate) fn share(
     stream: impl Stream<Item = Result<Frame, WsProtocolError>> + Unpin + 'static,
 ) -> (Incoming, Incoming) {
-    let shared = Rc::new(RefCell::new(stream));
+    let shared = Rc::new(RefCell::new(Some(stream)));
     let hand = || -> Incoming {
         let shared = Rc::clone(&shared);
-        Box::pin(poll_fn(move |cx| shared.borrow_mut().poll_next_unpin(cx)))
+        Box::pin(poll_fn(move |cx| {
+            let mut stream = shared.borrow_mut();
+            let Some(open) = &mut *stream else { return Poll::Ready(None) };
+            let item = open.poll_next_unpin(cx);
+            if matches!(item, Poll::Ready(None | Some(Ok(Frame::Close(_))))) {
+                stream.take();
+            }
+            item
+        }))
     };
     (hand(), hand())
 }
@@ -99,9 +107,7 @@ impl Writer {
                 }
             }
             if sink.send(Message::Close(None)).await.is_ok() {
-                while let Some(Ok(frame)) = rest.next().await
-                    && !matches!(frame, Frame::Close(_))
-                {}
+                while let Some(Ok(_)) = rest.next().await {}
             }
             let _ = sink.close().await;
         };

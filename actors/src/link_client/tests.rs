@@ -116,6 +116,18 @@ async fn a_stop_is_over_when_the_gateway_has_answered_the_goodbye() {
 }
 
 #[actix::test]
+async fn a_goodbye_of_the_gateway_is_answered_and_the_socket_closed_at_once() {
+    tokio::time::pause();
+    let (writer, incoming, mut far) = line();
+    let (_client, _) = client(vec![(writer, incoming)]);
+    let begun = Instant::now();
+    far.say.send(Ok(Frame::Close(None))).unwrap();
+    assert!(matches!(far.written.recv().await, Some(WsMessage::Close(_))));
+    assert!(far.written.recv().await.is_none());
+    assert!(begun.elapsed() < socket::GOODBYE, "{:?}", begun.elapsed());
+}
+
+#[actix::test]
 async fn a_stop_does_not_wait_for_a_gateway_that_takes_nothing() {
     tokio::time::pause();
     let (client, _) = client(vec![dead_line()]);
