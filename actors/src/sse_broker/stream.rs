@@ -280,12 +280,12 @@ impl Stream {
     /// a channel that was only just created is told of the room that it is.
     fn is_outdated_by(&self, event: &str, scope: &Scope, viewers: &Viewers) -> bool {
         let user = self.viewer.user;
+        // Hardly any event changes access: for all others nothing is looked up.
+        if !scope.changes.as_ref().is_some_and(|change| change.affects(user)) || event == "CHANNEL_CREATE" {
+            return false;
+        }
         let sights = viewers.sights(user);
-        sights >= self.cursor
-            && sights > self.sights
-            && event != "CHANNEL_CREATE"
-            && scope.changes.as_ref().is_some_and(|change| change.affects(user))
-            && self.filter.wants_event("voice.snapshot")
+        sights >= self.cursor && sights > self.sights && self.filter.wants_event("voice.snapshot")
     }
 
     /// What the clock asks: ends streams that expired or stalled, and keeps idle ones awake.
